@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * backend: the table of operations that every device implements (L4).
+ *
+ * The model is written once, in C, over this table.  Slots have the size of BERT's own parts,
+ * so that a device can fuse and block inside a slot.  Calls are eager and ordered, one stream
+ * a device; on CUDA errors are sticky and also reported by sync().  Memory is planned by the
+ * caller: a slot allocates nothing but what it keeps in its own cache between calls.
+ *
+ * Conventions.  T tokens, S sequences, H width, A heads, D = H / A, I inner width, V words, C
+ * classes, R picked rows.  Activations are (tokens, width) without padding; only embed and
+ * attn see where sequences begin.  Weights are (out, in) as in checkpoints.  A gradient of a
+ * parameter is always added to (+=); a gradient of an activation is written (=) unless said.
+ * All shapes and types are checked by the op_* wrappers before a slot sees them.
+ * Results do not depend on the number of threads; sums have an order fixed by shape.
+ * Softmax, norms and losses accumulate in fp32 at least.
+ *
+ * Every slot has a CPU version, a CUDA version and a test against finite differences.
+ */
+#ifndef BERTUTILS_BACKEND_H
+#define BERTUTILS_BACKEND_H
+
+#include "err.h"
+#include "mat.h"
+#include "par.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { BACKEND_ABI = 1 };
+
+struct dev; /* an open device */
+
+enum activation { ACT_NONE = 0, ACT_GELU = 1 /* exact, erf */, ACT_TANH = 2, ACT_RELU = 3,
+                  ACT_GELU_TANH = 4 /* tanh approximation */ };
+
+/* The identity of a row for the random numbers: which record of the step, which place in it. */
+struct row_id {
+    uint32_t record, offset;
+};
+
+/*
+ * Dropout with probability p: kept elements are scaled by 1 / (1 - p).  Element (i, j) of a
+ * matrix is dropped when word j % 4 of Philox((row[i].record, row[i].offset, j / 4, 0),
+ * key(seed, step, site)) is below philox_threshold(p); for attention's probabilities the
+ * counter is (record, offset of the query, offset of the key / 4, head).
+ * p = 0 switches it off.  seed and step are those of set_step().
+ */
+struct drop {
+    float p;
+    uint32_t site;
+    const struct row_id *row; /* (rows), device memory */
+};
+
+/* Where the sequences of a batch are; device memory. */
+struct seqs {
+    int32_t n_tok, n_seq, max_len;
+    const int32_t *cu;        /* (S + 1) offsets of the sequences in the tokens */
+    const struct row_id *row; /* (T) */
+};
+
+/* y = drop(LN(word[ids] + pos[positions] + type[types])); type.p may be NULL. */
+struct embed {
+    struct seqs seqs;
+    const int32_t *ids, *positions, *types; /* (T) */
+    struct mat word, pos, type;             /* (V, H) (P, H) (Y, H) */
+    const float *gamma, *beta;              /* (H) */
+    float eps;
+    struct drop drop;
+    struct mat y;    /* (T, H) out */
+    float *stats;    /* (T, 2) out: mean and 1/sd of each row, for the backward pass */
+};
+
+struct embed_bwd {
+    const struct embed *fwd;
+    struct mat dy;               /* (T, H); destroyed */
+    struct mat dword, dpos, dtype; /* += */
+    float *dgamma, *dbeta;       /* (H) += */
+    uint8_t *touched;            /* (V) set to 1 where dword was added to; may be NULL */
+};
+
+/* y = act(x Wᵀ + b);  pre (may be absent) keeps x Wᵀ + b for ACT_GELU's backward pass. */
+struct linear {
+    struct mat x, w;   /* (T, K) (N, K) */
+    const float *b;    /* (N) or NULL */
+    enum activation act;
+    struct mat y, pre; /* (T, N) out */
+};
+
+struct linear_bwd {
+    const struct linear *fwd;
+    struct mat dy;    /* (T, N) in: dL/dy; destroyed (holds dL/dpre after) */
+    struct mat dx;    /* (T, K) out; absent: not wanted */
+    bool dx_add;      /* dx += instead of = */
+    struct mat dw;    /* (N, K) += */
+    float *db;        /* (N) +=, or NULL */
+};
+
+/*
+ * Self-attention of every sequence with itself, softmax(q kᵀ scale) v, dropout on the
+ * probabilities.  qkv holds q | k | v side by side, each (T, H), heads side by side in them.
+ */
+struct attn {
+    struct seqs seqs;
+    int32_t heads;
+    float scale;     /* 1 / sqrt(D) */
+    struct drop drop;
+    struct mat qkv;  /* (T, 3H) */
+    struct mat y;    /* (T, H) out */
+    float *lse;      /* (A, T) out: log of the sum of exp of each row of scores; NULL in inference */
+};
+
+struct attn_bwd {
+    const struct attn *fwd;
+    struct mat dy;   /* (T, H) */
+    struct mat dqkv; /* (T, 3H) out */
+    struct mat work; /* (T, H) scratch */
+};
+
+/* y = act(x W1ᵀ + b1) W2ᵀ + b2: the whole feed-forward block. */
+struct ffn {
+    struct mat x;          /* (T, H) */
+    struct mat w1, w2;     /* (I, H) (H, I) */
+    const float *b1, *b2;  /* (I) (H) */
+    enum activation act;
+    struct mat pre, mid;   /* (T, I) out: before and after act, kept for the backward pass;
+                              in inference pre is absent and mid is scratch */
+    struct mat y;          /* (T, H) out */
+};
+
+struct ffn_bwd {
+    const struct ffn *fwd;
+    struct mat dy;           /* (T, H) */
+    struct mat dmid;         /* (T, I) scratch */
+    struct mat dx;           /* (T, H) += : the residual's gradient is in it already */
+    struct mat dw1, dw2;     /* += */
+    float *db1, *db2;        /* += */
+};
+
+/* x := residual + drop(x);  y = LN(x).  x keeps the sum for the backward pass. */
+struct add_norm {
+    struct mat x;        /* (T, H) in and out */
+    struct mat residual; /* (T, H); absent: LN(drop(x)) */
+    const float *gamma, *beta;
+    float eps;
+    struct drop drop;
+    struct mat y;        /* (T, H) out */
+    float *stats;        /* (T, 2) out */
+};
+
+struct add_norm_bwd {
+    const struct add_norm *fwd; /* x holds the sum */
+    struct mat dy;              /* (T, H) in */
+    struct mat dresidual;       /* (T, H) out: gradient of the residual; may be dy itself */
+    struct mat dx;              /* (T, H) out: gradient of x before dropout; may be dresidual
+                                   when p = 0 */
+    float *dgamma, *dbeta;      /* += */
+};
+
+enum loss_kind { LOSS_SINGLE, LOSS_MULTI, LOSS_REGRESSION };
+
+/*
+ * Loss of R rows of logits; logits become their gradient, times scale and the row's weight,
+ * when `gradient` is set.
+ * SINGLE: -log softmax(z)[label].  MULTI: mean over C of the binary cross-entropy with
+ * targets in 0..1.  REGRESSION: squared error, mean over C.
+ */
+struct loss {
+    enum loss_kind kind;
+    struct mat logits;     /* (R, C) */
+    const int32_t *label;  /* (R) SINGLE */
+    const float *target;   /* (R, C) MULTI, REGRESSION */
+    const float *weight;   /* (R) or NULL */
+    float scale;           /* 1 / (sum of weights of the whole step) */
+    bool gradient;
+    float *row_loss;       /* (R) out, not scaled, not weighted */
+};
+
+/*
+ * The masked-LM head's last step without ever storing all logits: z = x Wᵀ + b in chunks,
+ * cross-entropy against label; with `gradient` also dx, dw += and db +=, times scale.
+ */
+struct vocab_loss {
+    struct mat x, w;       /* (R, H) (V, H) */
+    const float *b;        /* (V) */
+    const int32_t *label;  /* (R) */
+    float scale;
+    bool gradient;
+    float *row_loss;       /* (R) out */
+    int32_t *best;         /* (R) out: arg max, or NULL */
+    struct mat dx, dw;     /* (R, H) =, (V, H) += */
+    float *db;             /* (V) += */
+    struct mat work;       /* (chunk, V) scratch, chunk >= 1 rows as the caller planned */
+};
+
+/* A run of parameters in the flat buffers that are treated alike. */
+struct param_run {
+    int64_t at, n;          /* offset and length in floats */
+    float decay;            /* weight decay */
+    float lr_scale;         /* multiplies the learning rate */
+    const uint8_t *touched; /* (n / cols) rows with any history of gradient, or NULL: all.
+                               Untouched rows have p unchanged, g = m = v = 0: they are
+                               skipped, exactly, when decay is 0 */
+    int64_t cols;           /* of a row, where touched is used */
+};
+
+/*
+ * AdamW as torch.optim.AdamW: m = b1 m + (1-b1) g, v = b2 v + (1-b2) g², p -= lr decay p,
+ * p -= lr / (1-b1^t) m / (sqrt(v) / sqrt(1-b2^t) + eps), with g := g * min(1, clip /
+ * (norm + 1e-6)) as torch.nn.utils.clip_grad_norm_ (clip 0: none).  g is zeroed.
+ */
+struct adamw {
+    float *p, *g, *m, *v;            /* flat buffers */
+    const struct param_run *run;     /* host memory */
+    int n_run;
+    float lr, beta1, beta2, eps, clip;
+    int64_t t;                       /* updates so far, this one included: from 1 */
+    const double *sumsq;             /* device: what sqnorm wrote */
+};
+
+struct dev_options {
+    struct par *par;     /* the CPU's threads */
+    int index;           /* cuda:N */
+    const char *precision; /* auto, fp32, bf16 */
+};
+
+struct backend {
+    uint32_t abi, size; /* BACKEND_ABI and sizeof(struct backend), checked by the loader */
+    const char *name, *build_id;
+
+    int (*probe)(void); /* number of usable devices; 0 if none; never an error */
+    struct dev *(*open)(const struct dev_options *o, struct err *e);
+    void (*close)(struct dev *d); /* NULL is fine */
+    enum dtype (*activations)(const struct dev *d); /* type of activations and weight copies */
+
+    /* Memory: as malloc, free, memcpy, memset 0. */
+    void *(*alloc)(struct dev *d, size_t bytes, struct err *e);
+    void (*release)(struct dev *d, void *p);
+    int (*put)(struct dev *d, void *to, const void *from, size_t bytes, struct err *e);
+    int (*get)(struct dev *d, void *to, const void *from, size_t bytes, struct err *e);
+    int (*zero)(struct dev *d, void *p, size_t bytes, struct err *e);
+    int (*sync)(struct dev *d, struct err *e);
+    /* seed and step of all dropout until the next call */
+    int (*set_step)(struct dev *d, uint64_t seed, uint32_t step, struct err *e);
+
+    int (*embed)(struct dev *d, const struct embed *a, struct err *e);
+    int (*embed_bwd)(struct dev *d, const struct embed_bwd *a, struct err *e);
+    int (*linear)(struct dev *d, const struct linear *a, struct err *e);
+    int (*linear_bwd)(struct dev *d, const struct linear_bwd *a, struct err *e);
+    int (*attn)(struct dev *d, const struct attn *a, struct err *e);
+    int (*attn_bwd)(struct dev *d, const struct attn_bwd *a, struct err *e);
+    int (*ffn)(struct dev *d, const struct ffn *a, struct err *e);
+    int (*ffn_bwd)(struct dev *d, const struct ffn_bwd *a, struct err *e);
+    int (*add_norm)(struct dev *d, const struct add_norm *a, struct err *e);
+    int (*add_norm_bwd)(struct dev *d, const struct add_norm_bwd *a, struct err *e);
+    /* y = drop(x); the backward pass is the same call on the gradient; y may be x */
+    int (*dropout)(struct dev *d, const struct drop *drop, struct mat x, struct mat y,
+                   struct err *e);
+    /* y[i] = x[row[i]];  x[row[i]] += y[i], rows distinct */
+    int (*rows_get)(struct dev *d, struct mat x, const int32_t *row, struct mat y,
+                    struct err *e);
+    int (*rows_add)(struct dev *d, struct mat x, const int32_t *row, struct mat y,
+                    struct err *e);
+    int (*loss)(struct dev *d, const struct loss *a, struct err *e);
+    int (*vocab_loss)(struct dev *d, const struct vocab_loss *a, struct err *e);
+    /* *sumsq (device) = sum of the squares of g over the runs, in a fixed order, in double */
+    int (*sqnorm)(struct dev *d, const float *g, const struct param_run *run, int n_run,
+                  double *sumsq, struct err *e);
+    int (*adamw)(struct dev *d, const struct adamw *a, struct err *e);
+};
+
+/* The CPU's table (kernels/cpu/table.c). */
+const struct backend *backend_cpu(void);
+
+/*
+ * Chooses by "auto", "cpu" or "cuda[:N]"; *index gets N.  auto falls back to the CPU; an
+ * explicit cuda that is not there is an error with the reason and the fix.
+ */
+struct msg;
+const struct backend *backend_choose(const char *device, int *index, struct msg *m,
+                                     struct err *e) MUST_USE;
+
+#endif
