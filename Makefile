@@ -10,6 +10,8 @@ BIN ?= bin
 PREFIX ?= /usr/local
 CC ?= cc
 OPT ?= -O3
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+TESTS ?= tests/*.bats
 WARN = -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
 HARDEN = -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
 CFLAGS ?= $(OPT) -g
@@ -41,8 +43,8 @@ LIBS_model = -ldnnl -ldl $(LIBS_stream)
 
 TOOLS = $(patsubst bin/%.c,%,$(wildcard bin/*.c))
 
-all: tools
 tools: $(TOOLS:%=$(BIN)/%)
+all: tools
 
 $(BIN)/tok: $(text)
 $(BIN)/vocab: $(text) $(call layer,$(L2_TRAIN))
@@ -57,20 +59,67 @@ $(TOOLS:%=$(BIN)/%): $(BIN)/%: $(O)/bin/%.o
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(LIBS)
 
-$(O)/%.o: %.c
+$(O)/%.o: %.c | $(O)/libraries
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
+# Names the package of a library that is not there, once a build folder.
+$(O)/libraries: pipelines/libraries.sh
+	@mkdir -p $(@D)
+	@CC='$(CC)' sh pipelines/libraries.sh check && touch $@
+deps:
+	@CC='$(CC)' sh pipelines/libraries.sh install
+
 # A C unit test is tests/unit/test_X.c; it links everything but another test.
 UNITS = $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
-units: $(UNITS:%=$(O)/unit/%)
 unit_objects = $(model) $(call layer,$(L2_TRAIN) $(L5))
 $(UNITS:%=$(O)/unit/%): $(O)/unit/%: $(O)/tests/unit/%.o $(unit_objects)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(LIBS_model)
 
-clean:
-	rm -rf $(O) $(TOOLS:%=$(BIN)/%)
+units: $(UNITS:%=$(O)/unit/%)
 
-.PHONY: all tools units clean
+# ---- what users run ----
+check: deps
+	@$(MAKE) --no-print-directory -j$(JOBS) tools units
+	@BERTUTILS_BIN='$(abspath $(BIN))' tests/run -u $(O)/unit $(TESTS)
+demo: deps
+	@$(MAKE) --no-print-directory -j$(JOBS) tools
+	@PATH='$(abspath $(BIN)):'"$$PATH" sh pipelines/demo.sh
+parity:
+	@$(MAKE) --no-print-directory -j$(JOBS) tools parity-tools
+	@BERTUTILS_BIN='$(abspath $(BIN))' PARITY_TOOLS='$(abspath $(O))/parity' sh tests/parity/run
+bench:
+	@$(MAKE) --no-print-directory -j$(JOBS) tools
+	@BERTUTILS_BIN='$(abspath $(BIN))' sh tests/bench/run
+# The same tests over a build with the address and undefined-behaviour sanitizers.
+SANITIZE = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined
+check-asan: deps
+	@$(MAKE) --no-print-directory -j$(JOBS) O=$(O)-asan BIN=$(O)-asan/bin \
+	    CFLAGS='$(SANITIZE)' HARDEN=-fPIE tools units
+	@ASAN_OPTIONS=detect_leaks=1 LSAN_OPTIONS=suppressions=tests/lsan.supp:print_suppressions=0 \
+	    BERTUTILS_SANITIZED=1 BERTUTILS_BIN='$(abspath $(O))-asan/bin' \
+	    tests/run -u $(O)-asan/unit $(TESTS)
+lint:
+	@sh tests/lint.sh
+
+MAN1 = $(wildcard man/*.1)
+MAN5 = $(wildcard man/*.5)
+MAN7 = $(wildcard man/*.7)
+install: tools
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 \
+	    $(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man7
+	install -m 755 $(TOOLS:%=$(BIN)/%) $(DESTDIR)$(PREFIX)/bin
+	install -m 644 $(MAN1) $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 644 $(MAN5) $(DESTDIR)$(PREFIX)/share/man/man5
+	install -m 644 $(MAN7) $(DESTDIR)$(PREFIX)/share/man/man7
+uninstall:
+	cd $(DESTDIR)$(PREFIX)/bin && rm -f $(TOOLS)
+	cd $(DESTDIR)$(PREFIX)/share/man && rm -f $(MAN1:man/%=man1/%) $(MAN5:man/%=man5/%) \
+	    $(MAN7:man/%=man7/%)
+clean:
+	rm -rf $(O) $(O)-asan $(TOOLS:%=$(BIN)/%)
+
+.PHONY: all tools units deps check check-asan demo parity parity-tools bench lint install \
+        uninstall clean
 -include $(shell find $(O) -name '*.d' 2>/dev/null)
