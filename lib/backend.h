@@ -23,6 +23,7 @@
 #include "err.h"
 #include "mat.h"
 #include "par.h"
+#include "philox.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -34,11 +35,6 @@ struct dev; /* an open device */
 
 enum activation { ACT_NONE = 0, ACT_GELU = 1 /* exact, erf */, ACT_TANH = 2, ACT_RELU = 3,
                   ACT_GELU_TANH = 4 /* tanh approximation */ };
-
-/* The identity of a row for the random numbers: which record of the step, which place in it. */
-struct row_id {
-    uint32_t record, offset;
-};
 
 /*
  * Dropout with probability p: kept elements are scaled by 1 / (1 - p).  Element (i, j) of a

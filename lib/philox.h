@@ -58,6 +58,11 @@ PHILOX_INLINE void philox_key(uint32_t key[2], uint64_t seed, uint32_t step, uin
     key[1] = out[1];
 }
 
+/* The identity of a row for the random numbers: which record of the step, which place in it. */
+struct row_id {
+    uint32_t record, offset;
+};
+
 /* A number in [0, 1) with 24 bits, exact in a float. */
 PHILOX_INLINE float philox_unit(uint32_t word)
 {
