@@ -19,13 +19,14 @@ ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -Ilib $(WARN) $(HARDEN) $(CFLAGS) -pthread -
 ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now,-z,noexecstack $(LDFLAGS)
 
 L0 = err mem msg par opt template
-L1 = io zio tokstream tokstream_read tokstream_write tokheader records delim jsonl archive
+L1 = io zio tokstream tokstream_read tokstream_write tokheader utf8fix feed gunzip unpack \
+     members source columns delim jsonl chunk records modelpath
 L2 = utf8 unidata normalize pretoken wordpiece bpe added tokjson tokfiles tokenizer decode
 L2_TRAIN = train_wordpiece train_bpe vocab
 L3 = dataset batch mask split shard stat
-L4 = backend config safetensors pickle weights modeldir params arena encoder encoder_bwd \
+L4 = backend config crc32 tensorfile safetensors safetensors_write pickle weights modeldir params arena encoder encoder_bwd \
      heads optim checkpoint train
-L5 = scores metrics
+L5 = scores scores_read metrics metrics_rank metrics_boot report
 KERNELS = $(patsubst kernels/cpu/%.c,%,$(wildcard kernels/cpu/*.c))
 
 # Names that have no source yet are left out while the house is being built.
@@ -38,7 +39,7 @@ model = $(data) $(call layer,$(L4)) $(kernel_objects)
 results = $(base) $(call layer,io $(L5))
 
 LIBS_base = -lm
-LIBS_stream = -lzstd -lxxhash -larchive -ljansson $(LIBS_base)
+LIBS_stream = -lzstd -lxxhash -larchive -lz -ljansson $(LIBS_base)
 LIBS_model = -ldnnl -ldl $(LIBS_stream)
 
 TOOLS = $(patsubst bin/%.c,%,$(wildcard bin/*.c))

@@ -11,6 +11,7 @@ CC=${CC:-cc}
 headers='zstd.h libzstd-dev
 xxhash.h libxxhash-dev
 archive.h libarchive-dev
+zlib.h zlib1g-dev
 jansson.h libjansson-dev
 dnnl.h libdnnl-dev'
 
