@@ -24,8 +24,8 @@ L1 = io zio tokstream tokstream_read tokstream_write tokheader utf8fix feed gunz
 L2 = utf8 unidata normalize pretoken wordpiece bpe added tokjson tokfiles tokenizer decode
 L2_TRAIN = train_wordpiece train_bpe vocab
 L3 = dataset batch mask split shard stat
-L4 = backend config crc32 tensorfile safetensors safetensors_write pickle weights modeldir params arena encoder encoder_bwd \
-     heads optim checkpoint train
+L4 = backend config crc32 tensorfile safetensors safetensors_write pickle weights modeldir \
+     params arena encoder encoder_bwd heads optim checkpoint train
 L5 = scores scores_read metrics metrics_rank metrics_boot report
 KERNELS = $(patsubst kernels/cpu/%.c,%,$(wildcard kernels/cpu/*.c))
 
