@@ -22,11 +22,11 @@ L0 = err mem msg par opt template
 L1 = io zio tokstream tokstream_read tokstream_write tokheader utf8fix feed gunzip unpack \
      members source columns delim jsonl chunk records modelpath
 L2 = utf8 unidata normalize pretoken wordpiece bpe added tokjson tokfiles tokenizer decode
-L2_TRAIN = train_wordpiece train_bpe vocab
+L2_TRAIN = wordcount pairmerge vocabfiles vocabtrain
 L3 = dataset batch mask split shard stat
-L4 = backend config crc32 tensorfile safetensors safetensors_write pickle weights modeldir \
+L4 = backend config tensorfile safetensors safetensors_write pickle weights modeldir \
      params arena encoder encoder_bwd heads optim checkpoint train
-L5 = scores scores_read metrics metrics_rank metrics_boot report
+L5 = scores scores_read metrics metrics_rank metrics_boot report report_json
 KERNELS = $(patsubst kernels/cpu/%.c,%,$(wildcard kernels/cpu/*.c))
 
 # Names that have no source yet are left out while the house is being built.

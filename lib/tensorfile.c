@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include "tensorfile.h"
-#include "crc32.h"
 #include "mem.h"
 
 #include <errno.h>
@@ -9,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "checkpoint files are little-endian and are read without swapping"
@@ -300,7 +300,7 @@ static int check_storage(const struct stored *t, struct err *e)
 
         rc = tensorfile_read(t->file, t->entry_at + done, chunk, n, e);
         if (!rc)
-            crc = crc32_add(crc, chunk, n);
+            crc = (uint32_t)crc32_z(crc, chunk, n);
         done += n;
     }
     free(chunk);
@@ -321,7 +321,9 @@ static int read_contiguous(const struct stored *t, float *to, struct err *e)
     if (t->type == STORED_F32) {
         if (tensorfile_read(t->file, t->at, to, (size_t)bytes, e))
             return -1;
-        return whole ? check_crc(t, crc32_add(0, to, (size_t)bytes), e) : 0;
+        if (whole)
+            crc = (uint32_t)crc32_z(0, (const void *)to, (size_t)bytes);
+        return whole ? check_crc(t, crc, e) : 0;
     }
     chunk = malloc(CHUNK);
     if (!chunk)
@@ -332,7 +334,7 @@ static int read_contiguous(const struct stored *t, float *to, struct err *e)
         rc = tensorfile_read(t->file, t->at + done, chunk, n, e);
         if (!rc) {
             convert(t->type, chunk, n / size, to + done / size);
-            crc = crc32_add(crc, chunk, n);
+            crc = (uint32_t)crc32_z(crc, chunk, n);
         }
         done += n;
     }
@@ -374,7 +376,7 @@ static int read_strided(const struct stored *t, float *to, struct err *e)
 int stored_read(const struct stored *t, float *to, struct err *e)
 {
     if (t->type > STORED_F64)
-        return err_set(e, ERR_DATA, "'%s': tensor '%s' holds %s values, not floating-point ones",
-                       t->file->name, t->w.name, stored_types[t->type].name);
+        return err_set(e, ERR_DATA, "'%s': tensor '%s' holds %s values, not F32, F16, BF16 or "
+                       "F64 ones", t->file->name, t->w.name, stored_types[t->type].name);
     return t->strided ? read_strided(t, to, e) : read_contiguous(t, to, e);
 }
