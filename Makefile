@@ -19,7 +19,8 @@ ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -Ilib $(WARN) $(HARDEN) $(CFLAGS) -pthread -
 ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now,-z,noexecstack $(LDFLAGS)
 
 L0 = err mem msg par opt template
-L1 = io zio tokstream tokstream_read tokstream_write tokheader utf8fix feed gunzip unpack \
+L1 = io zio zio_out intern tokblock tokchain tokheader tokstream tokunit \
+     tokstream_read tokstream_write utf8fix feed gunzip unpack \
      members source columns delim jsonl chunk records modelpath
 L2 = utf8 unidata normalize pretoken wordpiece bpe added tokjson tokfiles tokenizer decode
 L2_TRAIN = wordcount pairmerge vocabfiles vocabtrain
