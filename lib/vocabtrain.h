@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * vocabtrain: a tokenizer for a corpus that has none (L2).
+ *
+ * WordPiece is trained on BERT's words (its normalizer and pre-tokenizer), byte-level BPE on
+ * those of GPT-2's pattern; vocabfiles writes what was learnt as Hugging Face's files.
+ */
+#ifndef BERTUTILS_VOCABTRAIN_H
+#define BERTUTILS_VOCABTRAIN_H
+
+#include "err.h"
+#include "pairmerge.h"
+#include "records.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum vocab_kind { VOCAB_WORDPIECE, VOCAB_BPE };
+
+struct vocab_options {
+    enum vocab_kind kind;
+    size_t size;        /* tokens in all */
+    bool cased;         /* WordPiece: keep case and accents */
+    uint64_t min_count; /* rarer pairs are not merged */
+    int threads;
+};
+
+struct vocab_totals {
+    uint64_t records, words, distinct;
+};
+
+/* Counts the words of all records and trains; the same result for any number of threads. */
+int vocab_train(struct records *in, const struct vocab_options *o, struct pairmerge *result,
+                struct vocab_totals *totals, struct err *e) MUST_USE;
+
+/*
+ * Writes tokenizer.json, vocab.txt (or vocab.json and merges.txt), tokenizer_config.json and
+ * special_tokens_map.json into DIR, which is made when it is not there; all of them or none.
+ * A DIR that has a tokenizer is refused (ERR_CREATE) unless `force` is set.
+ */
+int vocab_write(const char *dir, const struct vocab_options *o, const struct pairmerge *v,
+                bool force, struct err *e) MUST_USE;
+int vocab_writable(const char *dir, bool force, struct err *e) MUST_USE;
+
+/* The special tokens of a kind, in the order of their ids: padding, ... */
+const char *const *vocab_specials(enum vocab_kind kind, int *n);
+
+#endif
