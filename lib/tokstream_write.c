@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: MIT */
+#include "tokblock.h"
+#include "tokheader.h"
+#include "zio.h"
+#include "zio_out.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+struct toks_writer {
+    char *name;
+    struct zio_out *out;
+    struct buf inner; /* the block that is being laid out */
+    int columns, id_bytes;
+    uint32_t vocab_size;
+    size_t block_records;
+    uint64_t seed, sequence;
+    XXH64_state_t *chain;
+    struct toks_block *block;
+    uint64_t records, tokens, inner_bytes;
+    struct tokcontent *content;
+    struct intern labels; /* of the whole stream, up to END_LABELS_MAX */
+    uint64_t *label_count;
+    size_t label_cap;
+    bool many_labels;
+    struct tokend end; /* lengths and the longest */
+    bool failed, finished;
+};
+
+/* Pads, seals and sends the block whose payload lies in inner. */
+static int send_block(struct toks_writer *w, const char *type, size_t records, struct err *e)
+{
+    static const char zeros[8];
+    const size_t payload = w->inner.len - BLOCK_HEAD;
+    struct tokblock_head h = {.records = (uint32_t)records, .sequence = w->sequence};
+
+    memcpy(h.type, type, 4);
+    if (payload > BLOCK_MAX - BLOCK_HEAD)
+        return err_set(e, ERR_INTERNAL, "a block of %zu bytes is too large", payload);
+    h.length = (uint32_t)payload;
+    if (buf_add(&w->inner, zeros, tokblock_size(payload) - w->inner.len, e))
+        return -1;
+    tokblock_seal((uint8_t *)w->inner.data, &h, w->seed);
+    if (w->sequence++ == 0)
+        w->seed = h.hash;
+    XXH64_update(w->chain, &h.hash, sizeof h.hash);
+    w->inner_bytes += w->inner.len;
+    return zio_out_put(w->out, &w->inner, e);
+}
+
+/* Empties inner and leaves room for a block's head. */
+static int begin(struct toks_writer *w, struct err *e)
+{
+    static const char head[BLOCK_HEAD];
+
+    buf_reset(&w->inner);
+    return buf_add(&w->inner, head, sizeof head, e);
+}
+
+struct toks_writer *toks_create(int fd, const char *name, const struct toks_header *h,
+                                const struct toks_write_options *o, struct err *e)
+{
+    static const struct toks_write_options defaults;
+    struct toks_writer *w;
+
+    if (!o)
+        o = &defaults;
+    if (isatty(fd)) {
+        err_set(e, ERR_USAGE, "a token stream is binary and is not written to a terminal; pipe "
+                "it into a tool or use -o FILE");
+        return NULL;
+    }
+    w = mem_alloc(1, sizeof *w, "stream writer", e);
+    if (!w)
+        return NULL;
+    w->columns = h->columns;
+    w->id_bytes = tokheader_id_bytes(h);
+    w->vocab_size = h->vocab_size;
+    w->block_records = o->block_records;
+    w->name = mem_dup(name, e);
+    w->block = mem_alloc(1, sizeof *w->block, "block", e);
+    w->content = tokcontent_new(e);
+    w->chain = XXH64_createState();
+    if (!w->chain)
+        err_oom(e, "hash", 0);
+    if (!w->name || !w->block || !w->content || !w->chain)
+        goto fail;
+    XXH64_reset(w->chain, 0);
+    w->out = zio_out_new(fd, w->name, o->plain ? ZIO_PLAIN : o->level > 0 ? o->level : 1,
+                         o->threads, e);
+    if (!w->out || begin(w, e) || tokheader_encode(h, &w->inner, e) || send_block(w, "TKSH", 0, e) ||
+        tokblock_start(w->block, w->columns, e))
+        goto fail;
+    return w;
+fail:
+    toks_writer_free(w);
+    return NULL;
+}
+
+void toks_writer_free(struct toks_writer *w)
+{
+    if (!w)
+        return;
+    zio_out_free(w->out);
+    buf_free(&w->inner);
+    XXH64_freeState(w->chain);
+    toks_block_free(w->block);
+    tokcontent_free(w->content);
+    intern_free(&w->labels);
+    free(w->label_count);
+    free(w->name);
+    free(w);
+}
+
+int toks_flush(struct toks_writer *w, struct err *e)
+{
+    if (w->block->n == 0)
+        return 0;
+    tokcontent_add(w->content, w->block);
+    w->records += w->block->n;
+    w->tokens += w->block->off[w->block->n];
+    if (begin(w, e) || tokblock_encode(w->block, w->id_bytes, &w->inner, e) ||
+        send_block(w, "TKSD", w->block->n, e) || tokblock_start(w->block, w->columns, e)) {
+        w->failed = true;
+        return -1;
+    }
+    return 0;
+}
+
+static int check_ids(const struct toks_writer *w, const uint32_t *ids, size_t n,
+                     const struct toks_record *r, struct err *e)
+{
+    for (size_t i = 0; i < n; i++)
+        if (ids[i] >= w->vocab_size)
+            return err_set(e, ERR_INTERNAL, "record %llu: id %u is not below %u",
+                           (unsigned long long)r->number, ids[i], w->vocab_size);
+    return 0;
+}
+
+/* What the stream cannot hold is refused, not dropped. */
+static int check_record(const struct toks_writer *w, const struct toks_record *r,
+                        struct err *e)
+{
+    const unsigned long long number = r->number;
+    const char *what = r->b && !(w->columns & TOKS_PAIR)       ? "a second text"
+                       : r->label && !(w->columns & TOKS_LABEL) ? "a label"
+                       : r->key && !(w->columns & TOKS_KEY)     ? "a key"
+                                                                : NULL;
+
+    if (what)
+        return err_set(e, ERR_DATA, "%s: record %llu has %s, but the stream was begun without; "
+                       "give the input that has them first", w->name, number, what);
+    if (!r->key && w->columns & TOKS_KEY)
+        return err_set(e, ERR_DATA, "%s: record %llu has no key, but others have", w->name,
+                       number);
+    if (!isfinite(r->weight) || (r->weight != 1 && !(w->columns & TOKS_WEIGHT)))
+        return err_set(e, ERR_DATA, "%s: record %llu: its weight cannot be stored", w->name,
+                       number);
+    if ((r->label && !toks_utf8_valid(r->label, r->label_len)) ||
+        (r->key && !toks_utf8_valid(r->key, r->key_len)))
+        return err_set(e, ERR_DATA, "%s: record %llu: label or key is not UTF-8", w->name,
+                       number);
+    return check_ids(w, r->a, r->n_a, r, e) || check_ids(w, r->b, r->n_b, r, e) ? -1 : 0;
+}
+
+static int count_label(struct toks_writer *w, const struct toks_record *r, struct err *e)
+{
+    const size_t before = w->labels.n;
+    int64_t i;
+
+    if (!r->label || w->many_labels)
+        return 0;
+    i = intern_add(&w->labels, r->label, r->label_len, e);
+    if (i < 0)
+        return -1;
+    if (w->labels.n > END_LABELS_MAX || w->labels.text.len > HEADER_JSON_MAX / 16) {
+        w->many_labels = true;
+        return 0;
+    }
+    if (mem_grow(&w->label_count, &w->label_cap, w->labels.n, sizeof *w->label_count, e))
+        return -1;
+    if (w->labels.n > before)
+        w->label_count[i] = 0;
+    w->label_count[i]++;
+    return 0;
+}
+
+static void count_length(struct toks_writer *w, uint64_t n)
+{
+    int bin = 0;
+
+    if (n > w->end.longest)
+        w->end.longest = n;
+    for (uint64_t left = n; left > 0; left >>= 1)
+        bin++;
+    w->end.lengths[bin]++;
+}
+
+int toks_put(struct toks_writer *w, const struct toks_record *r, struct err *e)
+{
+    struct toks_block *b = w->block;
+    const uint64_t limit = w->block_records ? BLOCK_MAX : BLOCK_TARGET;
+
+    if (w->failed || w->finished)
+        return err_set(e, ERR_INTERNAL, "record put into a stream that has ended");
+    if (check_record(w, r, e))
+        return -1;
+    if (b->n > 0 && (tokblock_size_with(b, r, w->id_bytes) > limit ||
+                     b->labels.n >= BLOCK_LABELS_MAX) && toks_flush(w, e))
+        return -1;
+    if (tokblock_size_with(b, r, w->id_bytes) > BLOCK_MAX)
+        return err_set(e, ERR_DATA, "%s: record %llu is too large for the stream: %zu tokens; a "
+                       "record and its key and label may take %d MiB", w->name,
+                       (unsigned long long)r->number, r->n_a + r->n_b, BLOCK_MAX >> 20);
+    if (tokblock_put(b, r, e) || count_label(w, r, e)) {
+        w->failed = true;
+        return -1;
+    }
+    count_length(w, (uint64_t)r->n_a + r->n_b);
+    return w->block_records && b->n >= w->block_records ? toks_flush(w, e) : 0;
+}
+
+int toks_finish(struct toks_writer *w, const struct toks_end *end, struct err *e)
+{
+    struct tokend *t = &w->end;
+    uint64_t counts[5];
+
+    if (w->failed || w->finished)
+        return err_set(e, ERR_INTERNAL, "a stream that failed cannot be finished");
+    if (toks_flush(w, e))
+        return -1;
+    w->finished = true;
+    tokcontent_hex(w->content, t->content);
+    if (end) {
+        t->unk = end->unk;
+        t->invalid_utf8 = end->invalid_utf8;
+        if (end->model_hash)
+            memcpy(t->model_hash, end->model_hash, strnlen(end->model_hash, 32));
+        if (end->upstream)
+            memcpy(t->upstream, end->upstream, strnlen(end->upstream, 32));
+    }
+    t->labels = w->many_labels ? NULL : &w->labels;
+    t->label_count = w->label_count;
+    counts[0] = w->records;
+    counts[1] = w->tokens;
+    counts[2] = w->sequence - 1;
+    counts[3] = w->inner_bytes;
+    counts[4] = XXH64_digest(w->chain);
+    if (begin(w, e) || buf_add(&w->inner, counts, sizeof counts, e) ||
+        tokend_encode(t, &w->inner, e) || send_block(w, "TKSE", 0, e))
+        return -1;
+    return zio_out_finish(w->out, e);
+}
