@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+/* gemm: matrix products by oneDNN, one single-threaded call a tile. */
+#include "gemm.h"
+
+#include <dlfcn.h>
+#include <oneapi/dnnl/dnnl.h>
+#include <stdatomic.h>
+#include <string.h>
+
+enum {
+    MAX_PARTS = 4,     /* products in one gemm_run */
+    TILE_ROWS = 512,   /* of tokens: beyond it the tile's operands leave the second cache */
+    TILE_COLUMNS = 192 /* of a width */
+};
+
+void gemm_open(struct dev *d)
+{
+    void *symbol = dlsym(RTLD_DEFAULT, "omp_set_num_threads");
+
+    memcpy(&d->omp_threads, &symbol, sizeof d->omp_threads);
+}
+
+void gemm_single_thread(const struct dev *d)
+{
+    if (d->omp_threads)
+        d->omp_threads(1);
+}
+
+int gemm_serial(char trans_a, char trans_b, int64_t m, int64_t n, int64_t k, const float *a,
+                int64_t lda, const float *b, int64_t ldb, float beta, float *c, int64_t ldc)
+{
+    return dnnl_sgemm(trans_a, trans_b, m, n, k, 1.0f, a, lda, b, ldb, beta, c, ldc) ==
+                   dnnl_success
+               ? 0
+               : -1;
+}
+
+static int64_t tiles(int64_t n, int64_t size)
+{
+    const int64_t count = (n + size / 2) / size; /* the nearest: 200 is not worth two tiles */
+
+    return count < 1 ? 1 : count;
+}
+
+struct gemm gemm_forward(const struct mat *x, const struct mat *w, const struct mat *y)
+{
+    return (struct gemm){
+        .trans_a = 'N', .trans_b = 'T', .m = x->rows, .n = w->rows, .k = x->cols,
+        .a = x->p, .lda = x->ld, .b = w->p, .ldb = w->ld, .c = y->p, .ldc = y->ld,
+        .tiles_m = tiles(x->rows, TILE_ROWS), .tiles_n = tiles(w->rows, TILE_COLUMNS)};
+}
+
+struct gemm gemm_dx(const struct mat *dy, const struct mat *w, const struct mat *dx, bool add)
+{
+    return (struct gemm){
+        .trans_a = 'N', .trans_b = 'N', .m = dy->rows, .n = w->cols, .k = w->rows,
+        .a = dy->p, .lda = dy->ld, .b = w->p, .ldb = w->ld, .c = dx->p, .ldc = dx->ld,
+        .beta = add ? 1.0f : 0.0f,
+        .tiles_m = tiles(dy->rows, TILE_ROWS), .tiles_n = tiles(w->cols, TILE_COLUMNS)};
+}
+
+struct gemm gemm_dw(const struct mat *dy, const struct mat *x, const struct mat *dw)
+{
+    return (struct gemm){
+        .trans_a = 'T', .trans_b = 'N', .m = dy->cols, .n = x->cols, .k = dy->rows,
+        .a = dy->p, .lda = dy->ld, .b = x->p, .ldb = x->ld, .c = dw->p, .ldc = dw->ld,
+        .beta = 1.0f,
+        .tiles_m = tiles(dy->cols, TILE_COLUMNS), .tiles_n = tiles(x->cols, TILE_ROWS)};
+}
+
+struct gemm_job {
+    const struct dev *d;
+    const struct gemm *g;
+    int n;
+    atomic_bool failed;
+};
+
+static void gemm_tile(void *ctx, int64_t i, int thread)
+{
+    struct gemm_job *job = ctx;
+    const struct gemm *g = job->g;
+    int64_t i0, i1, j0, j1;
+    const float *a, *b;
+
+    (void)thread;
+    while (i >= g->tiles_m * g->tiles_n) {
+        i -= g->tiles_m * g->tiles_n;
+        g++;
+    }
+    i0 = cut_at(g->m, g->tiles_m, i / g->tiles_n, 16);
+    i1 = cut_at(g->m, g->tiles_m, i / g->tiles_n + 1, 16);
+    j0 = cut_at(g->n, g->tiles_n, i % g->tiles_n, 16);
+    j1 = cut_at(g->n, g->tiles_n, i % g->tiles_n + 1, 16);
+    if (i0 == i1 || j0 == j1)
+        return;
+    a = g->a + (g->trans_a == 'N' ? i0 * g->lda : i0);
+    b = g->b + (g->trans_b == 'N' ? j0 : j0 * g->ldb);
+    gemm_single_thread(job->d);
+    if (gemm_serial(g->trans_a, g->trans_b, i1 - i0, j1 - j0, g->k, a, g->lda, b, g->ldb,
+                    g->beta, g->c + i0 * g->ldc + j0, g->ldc) != 0)
+        atomic_store(&job->failed, true);
+    if (g->after)
+        g->after(g->ctx, i0, i1, j0, j1);
+}
+
+int gemm_run(struct dev *d, const struct gemm *g, int n, struct err *e)
+{
+    struct gemm part[MAX_PARTS];
+    struct gemm_job job = {.d = d, .g = part};
+    int64_t count = 0;
+
+    for (int i = 0; i < n; i++) {
+        /* A sum over nothing: c stays, or is cleared; oneDNN is not asked. */
+        if (g[i].m > 0 && g[i].n > 0 && g[i].k > 0) {
+            part[job.n++] = g[i];
+            count += g[i].tiles_m * g[i].tiles_n;
+        }
+    }
+    par_for(d->par, count, gemm_tile, &job);
+    if (atomic_load(&job.failed))
+        return err_set(e, ERR_INTERNAL, "oneDNN failed in a matrix product");
+    return 0;
+}
+
+MULTI_ISA
+void column_sums(const struct mat *m, int64_t j0, int64_t j1, float *sum)
+{
+    for (int64_t i = 0; i < m->rows; i++) {
+        const float *row = mat_row(m, i);
+
+#pragma omp simd
+        for (int64_t j = j0; j < j1; j++)
+            sum[j] += row[j];
+    }
+}
