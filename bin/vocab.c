@@ -19,7 +19,7 @@ struct values {
 #define AT(field) offsetof(struct values, field)
 
 static const struct opt options[] = {
-    {"out", 'o', OPT_TEXT, AT(out), "DIR", "directory that gets the tokenizer's files", OPT_SAME,
+    {"output", 'o', OPT_TEXT, AT(out), "DIR", "directory that gets the tokenizer's files", OPT_SAME,
      0, 0},
     {"kind", 0, OPT_CHOICE, AT(kind), "wordpiece|bpe",
      "WordPiece (BERT) or byte-level BPE (RoBERTa) [wordpiece]", 0, 0, 0},
