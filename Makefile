@@ -26,7 +26,8 @@ L2 = utf8 unidata normalize pretoken wordpiece bpe added tokjson tokfiles tokeni
 L2_TRAIN = wordcount pairmerge vocabfiles vocabtrain
 L3 = dataset batch mask split shard stat
 L4 = backend config tensorfile safetensors safetensors_write pickle weights modeldir \
-     params arena encoder encoder_bwd heads optim checkpoint train
+     params arena init model model_load model_run model_tensors encoder encoder_bwd \
+     heads checkpoint train
 L5 = scores scores_read metrics metrics_rank metrics_boot report report_json
 KERNELS = $(patsubst kernels/cpu/%.c,%,$(wildcard kernels/cpu/*.c))
 

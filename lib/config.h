@@ -21,6 +21,7 @@ struct config {
     int32_t pad_id;
     double eps, init_range;
     enum activation act;
+    bool tied;                 /* the masked-LM decoder is the word embedding */
     double hidden_dropout, attn_dropout;
     double classifier_dropout; /* as used: classifier_dropout of the file, else hidden_dropout */
     enum problem problem;

@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * model: opening, planning, running and updating (L4).
+ *
+ * Device memory comes in three pieces: the parameters (at model_open), the rest of the state
+ * of training (once), and everything that depends on the size of a micro-batch:
+ *
+ *     inputs | results | activations | gradients of activations
+ *
+ * Inputs and results have twins in host memory and travel as one block each way, so that a
+ * micro-batch costs two transfers.
+ */
+#include "model_int.h"
+
+#include "mem.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Bytes that the masked-LM head may take for the logits of a chunk of rows. */
+enum { VOCAB_WORK = 64 << 20, VOCAB_ROWS_MIN = 16 };
+
+/* ---- opening ---- */
+
+static int set_dropout(struct model *m, const struct model_options *o, struct err *e)
+{
+    const struct config *c = &m->config;
+
+    if (o->dropout >= 1)
+        return err_set(e, ERR_USAGE, "dropout %g is not below 1", o->dropout);
+    m->drop_hidden = (float)(o->dropout >= 0 ? o->dropout : c->hidden_dropout);
+    m->drop_attn = (float)(o->dropout >= 0 ? o->dropout : c->attn_dropout);
+    m->drop_class = (float)(o->dropout >= 0 ? o->dropout : c->classifier_dropout);
+    return 0;
+}
+
+static int open_device(struct model *m, const struct model_options *o, struct msg *msg,
+                       struct err *e)
+{
+    struct dev_options options = {.par = o->par, .precision = o->precision};
+
+    m->ops.be = backend_choose(o->device ? o->device : "auto", &options.index, msg, e);
+    if (!m->ops.be)
+        return -1;
+    m->ops.dev = m->ops.be->open(&options, e);
+    if (!m->ops.dev)
+        return -1;
+    m->ops.act = m->ops.be->activations(m->ops.dev);
+    return 0;
+}
+
+static int alloc_params(struct model *m, struct err *e)
+{
+    const size_t bytes = (size_t)m->params.size * sizeof *m->p;
+
+    m->p = m->ops.be->alloc(m->ops.dev, bytes, e);
+    if (!m->p)
+        return -1;
+    return m->ops.be->zero(m->ops.dev, m->p, bytes, e); /* the gaps stay 0 */
+}
+
+struct model *model_open(const struct model_options *o, struct msg *msg, struct err *e)
+{
+    struct model *m = mem_alloc(1, sizeof *m, "the model", e);
+    int32_t *label_map = NULL;
+    int rc = -1;
+
+    if (!m)
+        return NULL;
+    m->head = o->head;
+    m->seed = o->seed;
+    if (config_load(&m->config, o->dir, e) || set_dropout(m, o, e))
+        goto out;
+    m->tied = o->head == HEAD_MLM && m->config.tied;
+    if (o->head == HEAD_CLASSIFY) {
+        label_map = model_labels(m, o, e);
+        if (!label_map)
+            goto out;
+    }
+    if (open_device(m, o, msg, e) ||
+        params_plan(&m->params, &m->config, o->head == HEAD_MLM, e) || alloc_params(m, e))
+        goto out;
+    m->plan.layer = mem_alloc((size_t)m->config.layers, sizeof *m->plan.layer, "layers", e);
+    if (m->plan.layer)
+        rc = model_load(m, o, label_map, msg, e);
+out:
+    free(label_map);
+    if (rc) {
+        model_close(m);
+        return NULL;
+    }
+    return m;
+}
+
+void model_close(struct model *m)
+{
+    if (!m)
+        return;
+    if (m->ops.dev) {
+        m->ops.be->release(m->ops.dev, m->memory);
+        m->ops.be->release(m->ops.dev, m->state);
+        m->ops.be->release(m->ops.dev, m->p);
+        m->ops.be->close(m->ops.dev);
+    }
+    free(m->in_block);
+    free(m->out_block);
+    free(m->plan.layer);
+    params_free(&m->params);
+    config_free(&m->config);
+    free(m);
+}
+
+const struct config *model_config(const struct model *m)
+{
+    return &m->config;
+}
+
+int64_t model_parameters(const struct model *m)
+{
+    return m->params.trained;
+}
+
+/* ---- planning ---- */
+
+static void plan_state(const struct model *m, struct arena *a, struct model *to)
+{
+    to->g = arena_take(a, m->params.size, sizeof *to->g);
+    to->m = arena_take(a, m->params.size, sizeof *to->m);
+    to->v = arena_take(a, m->params.size, sizeof *to->v);
+    to->touched = m->tied ? NULL : arena_take(a, m->config.vocab_size, 1);
+    to->sumsq = arena_take(a, 1, sizeof *to->sumsq);
+}
+
+static void plan_inputs(const struct model *m, const struct model_limits *l, struct arena *a,
+                        struct inputs *in)
+{
+    const bool targets = m->head == HEAD_CLASSIFY && m->config.problem != PROBLEM_SINGLE;
+
+    in->ids = arena_take(a, l->tokens, sizeof *in->ids);
+    in->positions = arena_take(a, l->tokens, sizeof *in->positions);
+    in->types = arena_take(a, l->tokens, sizeof *in->types);
+    in->row = arena_take(a, l->tokens, sizeof *in->row);
+    in->cu = arena_take(a, l->sequences + 1, sizeof *in->cu);
+    in->rows = arena_take(a, l->rows, sizeof *in->rows);
+    in->head_row = arena_take(a, l->rows, sizeof *in->head_row);
+    in->label = arena_take(a, l->rows, sizeof *in->label);
+    in->weight = arena_take(a, l->rows, sizeof *in->weight);
+    in->target = NULL;
+    if (targets)
+        in->target = arena_take(a, l->rows * m->config.n_labels, sizeof *in->target);
+}
+
+static void plan_results(const struct model *m, const struct model_limits *l, struct arena *a,
+                         struct results *out)
+{
+    const bool mlm = m->head == HEAD_MLM;
+
+    out->row_loss = arena_take(a, l->rows, sizeof *out->row_loss);
+    out->best = mlm ? arena_take(a, l->rows, sizeof *out->best) : NULL;
+    out->logits =
+        mlm ? NULL : arena_take(a, l->rows * m->config.n_labels, sizeof *out->logits);
+}
+
+static void plan_layer(const struct model *m, const struct model_limits *l, struct arena *a,
+                       struct layer_acts *acts)
+{
+    const int64_t t = l->tokens, h = m->config.hidden, inner = m->config.inner;
+    const struct mat none = {0};
+    const enum dtype act = m->ops.act;
+
+    acts->qkv = arena_mat(a, t, 3 * h, act);
+    acts->lse = l->train ? arena_take(a, m->config.heads * t, sizeof *acts->lse) : NULL;
+    acts->mix = arena_mat(a, t, h, act);
+    acts->sum1 = arena_mat(a, t, h, act);
+    acts->stats1 = arena_take(a, 2 * t, sizeof *acts->stats1);
+    acts->y1 = arena_mat(a, t, h, act);
+    acts->pre = l->train ? arena_mat(a, t, inner, act) : none;
+    acts->mid = arena_mat(a, t, inner, act);
+    acts->sum2 = arena_mat(a, t, h, act);
+    acts->stats2 = arena_take(a, 2 * t, sizeof *acts->stats2);
+    acts->y2 = arena_mat(a, t, h, act);
+}
+
+static void plan_head(const struct model *m, const struct model_limits *l, struct arena *a,
+                      struct plan *plan)
+{
+    const int64_t r = l->rows, h = m->config.hidden, v = m->config.vocab_size;
+    const enum dtype act = m->ops.act;
+    int64_t chunk = VOCAB_WORK / 4 / v;
+
+    chunk = chunk < VOCAB_ROWS_MIN ? VOCAB_ROWS_MIN : chunk;
+    plan->first = arena_mat(a, r, h, act);
+    plan->dense = arena_mat(a, r, h, act);
+    plan->out = arena_mat(a, r, h, act);
+    if (m->head == HEAD_MLM) {
+        plan->pre = arena_mat(a, r, h, act);
+        plan->out_stats = arena_take(a, 2 * r, sizeof *plan->out_stats);
+        plan->work = arena_mat(a, r < chunk ? r : chunk, v, DT_F32);
+    }
+    if (l->train) {
+        plan->dout = arena_mat(a, r, h, act);
+        plan->ddense = arena_mat(a, r, h, act);
+    }
+}
+
+/* Everything of the encoder; layer is NULL when only its size is wanted. */
+static void plan_encoder(const struct model *m, const struct model_limits *l, struct arena *a,
+                         struct plan *plan)
+{
+    const int64_t t = l->tokens, h = m->config.hidden;
+    const int64_t wide = 3 * h > m->config.inner ? 3 * h : m->config.inner;
+    const enum dtype act = m->ops.act;
+    struct layer_acts unused;
+
+    plan->embed = arena_mat(a, t, h, act);
+    plan->embed_stats = arena_take(a, 2 * t, sizeof *plan->embed_stats);
+    for (int64_t i = 0; i < m->config.layers; i++) {
+        struct layer_acts *layer = plan->layer ? &plan->layer[i] : &unused;
+
+        if (i == 0 || l->train)
+            plan_layer(m, l, a, layer);
+        else if (plan->layer)
+            *layer = plan->layer[0]; /* what is not kept can be written over */
+    }
+    if (l->train) {
+        plan->d0 = arena_mat(a, t, h, act);
+        plan->d1 = arena_mat(a, t, h, act);
+        plan->d2 = arena_mat(a, t, h, act);
+        plan->dqkv = arena_mat(a, t, wide, act);
+        plan->dmid = plan->dqkv;
+        plan->dqkv.cols = plan->dqkv.ld = 3 * h;
+        plan->dmid.cols = plan->dmid.ld = m->config.inner;
+    }
+}
+
+/* The device memory of a micro-batch, laid out in `to` from a->base on. */
+static void plan_memory(const struct model *m, const struct model_limits *l, struct arena *a,
+                        struct model *to)
+{
+    struct layer_acts *layer = to->plan.layer;
+
+    memset(&to->plan, 0, sizeof to->plan);
+    to->plan.layer = layer;
+    plan_inputs(m, l, a, &to->in);
+    to->in_bytes = a->used;
+    to->in_dev = a->base;
+    plan_results(m, l, a, &to->out);
+    to->out_bytes = a->used - to->in_bytes;
+    to->out_dev = a->base ? a->base + to->in_bytes : NULL;
+    plan_encoder(m, l, a, &to->plan);
+    plan_head(m, l, a, &to->plan);
+    to->plan.logits = mat_f32(to->out.logits, l->rows, m->config.n_labels);
+}
+
+size_t model_bytes(const struct model *m, const struct model_limits *l)
+{
+    struct model sizes = {0};
+    struct arena state = {0}, memory = {0};
+
+    plan_state(m, &state, &sizes);
+    plan_memory(m, l, &memory, &sizes);
+    if (state.overflow || memory.overflow)
+        return SIZE_MAX;
+    return (size_t)m->params.size * sizeof *m->p + (l->train ? state.used : 0) + memory.used +
+           sizes.in_bytes + sizes.out_bytes;
+}
+
+static int reserve_state(struct model *m, struct err *e)
+{
+    struct arena a = {0};
+    struct model sizes = {0};
+
+    if (m->state)
+        return 0;
+    plan_state(m, &a, &sizes);
+    m->state = m->ops.be->alloc(m->ops.dev, a.used, e);
+    if (!m->state)
+        return -1;
+    if (m->ops.be->zero(m->ops.dev, m->state, a.used, e))
+        return -1;
+    a = (struct arena){.base = m->state};
+    plan_state(m, &a, m);
+    return 0;
+}
+
+/* The host's twins of inputs and results. */
+static int reserve_host(struct model *m, const struct model_limits *l, struct err *e)
+{
+    struct arena in = {0}, out = {0};
+
+    free(m->in_block);
+    free(m->out_block);
+    m->in_block = mem_alloc(m->in_bytes, 1, "a batch", e);
+    m->out_block = mem_alloc(m->out_bytes, 1, "results", e);
+    if (!m->in_block || !m->out_block)
+        return -1;
+    in.base = m->in_block;
+    out.base = m->out_block;
+    plan_inputs(m, l, &in, &m->in_host);
+    plan_results(m, l, &out, &m->out_host);
+    return 0;
+}
+
+int model_reserve(struct model *m, const struct model_limits *l, struct err *e)
+{
+    struct arena a = {0};
+    struct model sizes = {0};
+
+    if (l->tokens < 0 || l->tokens > INT32_MAX || l->sequences < 0 ||
+        l->sequences >= INT32_MAX || l->rows < 0 || l->rows > INT32_MAX)
+        return err_set(e, ERR_INTERNAL, "a batch of %lld tokens cannot be planned",
+                       (long long)l->tokens);
+    if (l->train && reserve_state(m, e))
+        return -1;
+    plan_memory(m, l, &a, &sizes);
+    if (a.overflow)
+        return err_oom(e, "activations", SIZE_MAX);
+    m->ops.be->release(m->ops.dev, m->memory);
+    m->memory = m->ops.be->alloc(m->ops.dev, a.used, e);
+    if (!m->memory)
+        return -1;
+    a = (struct arena){.base = m->memory};
+    plan_memory(m, l, &a, m);
+    m->limits = *l;
+    m->train = l->train;
+    return reserve_host(m, l, e);
+}
+
+/* ---- updating ---- */
+
+/* The word embedding, all other matrices, all vectors. */
+static int make_runs(const struct model *m, double decay, struct param_run run[3])
+{
+    const struct params *p = &m->params;
+    const struct param *word = params_find(p, PARAM_WORD, 0);
+    int64_t first = 0;
+    int n = 0;
+
+    memset(run, 0, 3 * sizeof *run);
+    if (m->touched && decay == 0) {
+        run[n].n = first = word->n;
+        run[n].touched = m->touched;
+        run[n++].cols = word->cols;
+    }
+    run[n].at = first;
+    run[n].n = p->matrices - first;
+    run[n++].decay = (float)decay;
+    run[n].at = p->matrices;
+    run[n++].n = p->size - p->matrices;
+    for (int i = 0; i < n; i++)
+        run[i].lr_scale = 1;
+    return n;
+}
+
+int model_update(struct model *m, const struct model_update *u, double *norm, struct err *e)
+{
+    const struct ops *o = &m->ops;
+    struct param_run run[3];
+    const int n_run = make_runs(m, u->weight_decay, run);
+    const struct adamw adamw = {.p = m->p,
+                                .g = m->g,
+                                .m = m->m,
+                                .v = m->v,
+                                .run = run,
+                                .n_run = n_run,
+                                .lr = (float)u->lr,
+                                .beta1 = (float)u->beta1,
+                                .beta2 = (float)u->beta2,
+                                .eps = (float)u->eps,
+                                .clip = (float)u->clip,
+                                .t = u->t,
+                                .sumsq = m->sumsq};
+    double sum = 0;
+
+    if (!m->g)
+        return err_set(e, ERR_INTERNAL, "model_update without memory for training");
+    if (o->be->sqnorm(o->dev, m->g, run, n_run, m->sumsq, e) ||
+        o->be->adamw(o->dev, &adamw, e) || o->be->get(o->dev, &sum, m->sumsq, sizeof sum, e))
+        return -1;
+    *norm = sqrt(sum);
+    return 0;
+}
+
+/* ---- state ---- */
+
+static void *state_of(const struct model *m, enum model_state which, size_t *bytes)
+{
+    const size_t flat = (size_t)m->params.size * sizeof(float);
+
+    *bytes = flat;
+    switch (which) {
+    case STATE_PARAMS: return m->p;
+    case STATE_MOMENT1: *bytes = m->m ? flat : 0; return m->m;
+    case STATE_MOMENT2: *bytes = m->v ? flat : 0; return m->v;
+    case STATE_TOUCHED:
+        *bytes = m->touched ? (size_t)m->config.vocab_size : 0;
+        return m->touched;
+    default: *bytes = 0; return NULL;
+    }
+}
+
+size_t model_state_bytes(const struct model *m, enum model_state which)
+{
+    size_t bytes;
+
+    (void)state_of(m, which, &bytes);
+    return bytes;
+}
+
+int model_state_get(struct model *m, enum model_state which, void *host, struct err *e)
+{
+    size_t bytes;
+    const void *p = state_of(m, which, &bytes);
+
+    return bytes ? m->ops.be->get(m->ops.dev, host, p, bytes, e) : 0;
+}
+
+int model_state_set(struct model *m, enum model_state which, const void *host, struct err *e)
+{
+    size_t bytes;
+    void *p = state_of(m, which, &bytes);
+
+    return bytes ? m->ops.be->put(m->ops.dev, p, host, bytes, e) : 0;
+}

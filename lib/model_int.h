@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * model_int: what the files of the model share; for nobody else (L4).
+ *
+ *     model.c        open, plan, run, update, state
+ *     model_load.c   checkpoint or random numbers -> parameters
+ *     model_tensors.c  parameters -> named tensors
+ *     encoder.c, encoder_bwd.c, heads.c   the passes, over the op table
+ *
+ * T tokens, S sequences, R rows that the head looks at, H width, A heads, I inner width, V
+ * words, C classes, as in backend.h.
+ */
+#ifndef BERTUTILS_MODEL_INT_H
+#define BERTUTILS_MODEL_INT_H
+
+#include "arena.h"
+#include "model.h"
+#include "ops.h"
+#include "params.h"
+
+/* Sites of dropout; layer l has three from SITE_LAYER + 3 l on. */
+enum { SITE_EMBED = 0, SITE_HEAD = 1, SITE_HEAD_OUT = 2, SITE_LAYER = 8 };
+
+/* One micro-batch; the same layout in host memory and on the device, copied as one block. */
+struct inputs {
+    int32_t *ids, *positions, *types; // (T)
+    struct row_id *row;               // (T)
+    int32_t *cu;                      // (S + 1)
+    int32_t *rows;                    // (R) tokens that the head looks at
+    struct row_id *head_row;          // (R) row[rows[i]]
+    int32_t *label;                   // (R)
+    float *weight;                    // (R)
+    float *target;                    // (R, C) multi-label and regression
+};
+
+/* What comes back from the device, as one block. */
+struct results {
+    float *row_loss; // (R)
+    int32_t *best;   // (R) masked LM: arg max
+    float *logits;   // (R, C) classification; their gradient after a training pass
+};
+
+/* What a layer leaves behind for the backward pass. */
+struct layer_acts {
+    struct mat qkv;  // (T, 3H)
+    float *lse;      // (A, T)
+    struct mat mix;  // (T, H) attention's output
+    struct mat sum1; // (T, H) x + drop(projection of mix)
+    float *stats1;   // (T, 2)
+    struct mat y1;   // (T, H) LN(sum1)
+    struct mat pre;  // (T, I) before the activation; training only
+    struct mat mid;  // (T, I) after it
+    struct mat sum2; // (T, H) y1 + drop(feed-forward of y1)
+    float *stats2;   // (T, 2)
+    struct mat y2;   // (T, H) LN(sum2), the next layer's x
+};
+
+struct plan {
+    struct mat embed;   // (T, H)
+    float *embed_stats; // (T, 2)
+    struct layer_acts *layer; /* (L) on the host; in inference all share one memory */
+    /* The head: picked rows, dense before and after its activation, then dropped or normed. */
+    struct mat first, pre, dense, out; // (R, H)
+    float *out_stats;                  // (R, 2) masked LM
+    struct mat logits;                 // (R, C), fp32, in `results`
+    struct mat work;                   // (chunk, V) masked LM
+    /* Gradients; training only. */
+    struct mat d0, d1, d2;  // (T, H)
+    struct mat dqkv, dmid;  // (T, 3H) (T, I): one memory, never used at the same time
+    struct mat dout, ddense; // (R, H)
+};
+
+struct model {
+    struct config config;
+    enum model_head head;
+    struct ops ops;
+    struct params params;
+    uint64_t seed;
+    float drop_hidden, drop_attn, drop_class;
+    bool tied; /* the masked-LM decoder is the word embedding */
+    bool train;
+
+    float *p;          /* device, (params.size); the rest of the state only in training */
+    void *state;       /* device: g, m, v, touched, sumsq in one piece */
+    float *g, *m, *v;  /* (params.size) */
+    uint8_t *touched;  /* (V) words that ever had a gradient; NULL when the decoder is tied */
+    double *sumsq;
+
+    void *memory;      /* device: activations */
+    struct model_limits limits;
+    struct plan plan;
+    struct inputs in, in_host;
+    struct results out, out_host;
+    char *in_block, *out_block; /* host copies */
+    size_t in_bytes, out_bytes;
+    void *in_dev, *out_dev;
+};
+
+/* One pass over a micro-batch that is on the device. */
+struct pass {
+    struct seqs seqs;
+    int32_t n_rows;
+    bool train; /* dropout on, memory for the backward pass */
+};
+
+/* The first n rows of a matrix. */
+static inline struct mat mat_head(struct mat m, int64_t n)
+{
+    m.rows = n;
+    return m;
+}
+
+static inline int64_t model_width(const struct model *m)
+{
+    return m->config.hidden;
+}
+
+/* The output of the encoder: (T, H). */
+struct mat encoder_output(const struct model *m, const struct pass *pass);
+int encoder_forward(struct model *m, const struct pass *pass, struct err *e) MUST_USE;
+/* plan.d0 holds the gradient of encoder_output(); destroyed.  Adds to m->g. */
+int encoder_backward(struct model *m, const struct pass *pass, struct err *e) MUST_USE;
+
+/* The ops of a layer and of the embedding, as the forward and the backward pass need them. */
+struct layer_ops {
+    struct linear qkv;
+    struct attn attn;
+    struct linear proj;
+    struct add_norm norm1;
+    struct ffn ffn;
+    struct add_norm norm2;
+};
+void encoder_layer_ops(const struct model *m, const struct pass *pass, int layer,
+                       struct layer_ops *o);
+void encoder_embed_op(const struct model *m, const struct pass *pass, struct embed *o);
+
+/* From encoder_output() to plan.logits (classification) or plan.out (masked LM). */
+int head_forward(struct model *m, const struct pass *pass, struct err *e) MUST_USE;
+/* Losses of the rows; with `gradient` also the gradients that head_backward starts from. */
+int head_loss(struct model *m, const struct pass *pass, double scale, bool gradient,
+              struct err *e) MUST_USE;
+/* Adds to m->g and writes the gradient of encoder_output() to plan.d0. */
+int head_backward(struct model *m, const struct pass *pass, struct err *e) MUST_USE;
+
+/*
+ * Takes the labels of the data, where there are any, into the config.  Returns, malloc'd, the
+ * row of the checkpoint's classifier for each of them, -1 where it has none.
+ */
+int32_t *model_labels(struct model *m, const struct model_options *o, struct err *e) MUST_USE;
+/* Fills m->p from the checkpoint, or with random numbers. */
+int model_load(struct model *m, const struct model_options *o, const int32_t *label_map,
+               struct msg *msg, struct err *e) MUST_USE;
+
+#endif
