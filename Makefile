@@ -22,11 +22,12 @@ L0 = err mem msg par opt template
 L1 = io zio zio_out intern tokblock tokchain tokheader tokstream tokunit \
      tokstream_read tokstream_write utf8fix feed gunzip unpack \
      members source columns delim jsonl chunk records modelpath
-L2 = utf8 unidata normalize pretoken wordpiece bpe added tokjson tokfiles tokenizer decode
+L2 = utf8 unidata normalize pretoken trie vocabmap wordpiece bpe added tokjson tokfiles \
+     tokenizer encoder bertscan decode
 L2_TRAIN = wordcount pairmerge vocabfiles vocabtrain
 L3 = dataset batch mask split shard stat
-L4 = backend config tensorfile safetensors safetensors_write pickle weights modeldir \
-     params arena init model model_load model_run model_tensors encoder encoder_bwd \
+L4 = backend config tensorfile safetensors safetensors_write zipdir pickle_vm pickle weights \
+     modeldir params arena init model model_load model_run model_tensors encoder encoder_bwd \
      heads checkpoint train
 L5 = scores scores_read metrics metrics_rank metrics_boot report report_json
 KERNELS = $(patsubst kernels/cpu/%.c,%,$(wildcard kernels/cpu/*.c))
@@ -89,6 +90,13 @@ $(UNITS:%=$(O)/unit/%): $(O)/unit/%: $(O)/tests/unit/%.o $(unit_objects)
 	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(LIBS_model)
 
 units: $(UNITS:%=$(O)/unit/%)
+
+# Small drivers that show the outside judge what no tool prints.
+PARITY_TOOLS = $(patsubst tests/parity/%.c,$(O)/parity/%,$(wildcard tests/parity/*.c))
+$(PARITY_TOOLS): $(O)/parity/%: $(O)/tests/parity/%.o $(unit_objects)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(LIBS_model)
+parity-tools: $(PARITY_TOOLS)
 
 # ---- what users run ----
 check: deps
