@@ -27,7 +27,7 @@ L2 = utf8 unidata normalize pretoken trie vocabmap wordpiece bpe added tokjson t
 L2_TRAIN = wordcount pairmerge vocabfiles vocabtrain
 L3 = dataset batch mask split shard stat
 L4 = backend config tensorfile safetensors safetensors_write zipdir pickle_vm pickle weights \
-     modeldir params arena init model model_load model_run model_tensors encoder encoder_bwd \
+     modeldir params arena init model model_load model_run model_tensors bert bert_bwd \
      heads checkpoint train
 L5 = scores scores_read metrics metrics_rank metrics_boot report report_json
 KERNELS = $(patsubst kernels/cpu/%.c,%,$(wildcard kernels/cpu/*.c))

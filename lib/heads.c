@@ -74,7 +74,7 @@ int head_forward(struct model *m, const struct pass *pass, struct err *e)
     struct add_norm norm;
 
     dense_op(m, pass, &dense);
-    if (op_rows_get(ops, encoder_output(m, pass), m->in.rows, dense.x, e))
+    if (op_rows_get(ops, bert_output(m, pass), m->in.rows, dense.x, e))
         return -1;
     if (m->head == HEAD_MLM) {
         norm_op(m, pass, &norm);

@@ -5,7 +5,7 @@
  *     model.c        open, plan, run, update, state
  *     model_load.c   checkpoint or random numbers -> parameters
  *     model_tensors.c  parameters -> named tensors
- *     encoder.c, encoder_bwd.c, heads.c   the passes, over the op table
+ *     bert.c, bert_bwd.c, heads.c   the passes, over the op table
  *
  * T tokens, S sequences, R rows that the head looks at, H width, A heads, I inner width, V
  * words, C classes, as in backend.h.
@@ -116,10 +116,10 @@ static inline int64_t model_width(const struct model *m)
 }
 
 /* The output of the encoder: (T, H). */
-struct mat encoder_output(const struct model *m, const struct pass *pass);
-int encoder_forward(struct model *m, const struct pass *pass, struct err *e) MUST_USE;
-/* plan.d0 holds the gradient of encoder_output(); destroyed.  Adds to m->g. */
-int encoder_backward(struct model *m, const struct pass *pass, struct err *e) MUST_USE;
+struct mat bert_output(const struct model *m, const struct pass *pass);
+int bert_forward(struct model *m, const struct pass *pass, struct err *e) MUST_USE;
+/* plan.d0 holds the gradient of bert_output(); destroyed.  Adds to m->g. */
+int bert_backward(struct model *m, const struct pass *pass, struct err *e) MUST_USE;
 
 /* The ops of a layer and of the embedding, as the forward and the backward pass need them. */
 struct layer_ops {
@@ -130,16 +130,16 @@ struct layer_ops {
     struct ffn ffn;
     struct add_norm norm2;
 };
-void encoder_layer_ops(const struct model *m, const struct pass *pass, int layer,
+void bert_layer_ops(const struct model *m, const struct pass *pass, int layer,
                        struct layer_ops *o);
-void encoder_embed_op(const struct model *m, const struct pass *pass, struct embed *o);
+void bert_embed_op(const struct model *m, const struct pass *pass, struct embed *o);
 
-/* From encoder_output() to plan.logits (classification) or plan.out (masked LM). */
+/* From bert_output() to plan.logits (classification) or plan.out (masked LM). */
 int head_forward(struct model *m, const struct pass *pass, struct err *e) MUST_USE;
 /* Losses of the rows; with `gradient` also the gradients that head_backward starts from. */
 int head_loss(struct model *m, const struct pass *pass, double scale, bool gradient,
               struct err *e) MUST_USE;
-/* Adds to m->g and writes the gradient of encoder_output() to plan.d0. */
+/* Adds to m->g and writes the gradient of bert_output() to plan.d0. */
 int head_backward(struct model *m, const struct pass *pass, struct err *e) MUST_USE;
 
 /*

@@ -188,9 +188,9 @@ int model_gradient(struct model *m, const struct batch *b, double scale, uint32_
         return err_set(e, ERR_INTERNAL, "model_gradient without memory for training");
     if (m->ops.be->set_step(m->ops.dev, m->seed, step, e) || upload(m, b, true, &pass, e))
         return -1;
-    if (encoder_forward(m, &pass, e) || head_forward(m, &pass, e) ||
+    if (bert_forward(m, &pass, e) || head_forward(m, &pass, e) ||
         head_loss(m, &pass, scale, true, e) || head_backward(m, &pass, e) ||
-        encoder_backward(m, &pass, e) || download(m, e))
+        bert_backward(m, &pass, e) || download(m, e))
         return -1;
     if (sum)
         add_losses(m, b, scale, sum);
@@ -206,7 +206,7 @@ int model_evaluate(struct model *m, const struct batch *b, float *logits, struct
         return err_set(e, ERR_INTERNAL, "a masked-LM head keeps no logits");
     if (upload(m, b, m->head == HEAD_MLM, &pass, e))
         return -1;
-    if (encoder_forward(m, &pass, e) || head_forward(m, &pass, e))
+    if (bert_forward(m, &pass, e) || head_forward(m, &pass, e))
         return -1;
     if ((sum || m->head == HEAD_MLM) && head_loss(m, &pass, 0, false, e))
         return -1;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * encoder_bwd: the layers and embeddings backwards (L4).
+ * bert_bwd: the layers and embeddings backwards (L4).
  *
  * Three (T, H) buffers go round.  On the way through a layer
  *
@@ -79,7 +79,7 @@ static int attention_backward(struct model *m, const struct layer_ops *o, int la
     return 0;
 }
 
-int encoder_backward(struct model *m, const struct pass *pass, struct err *e)
+int bert_backward(struct model *m, const struct pass *pass, struct err *e)
 {
     struct embed embed;
     const struct embed_bwd back = {.fwd = &embed,
@@ -94,10 +94,10 @@ int encoder_backward(struct model *m, const struct pass *pass, struct err *e)
     for (int l = (int)m->config.layers - 1; l >= 0; l--) {
         struct layer_ops o;
 
-        encoder_layer_ops(m, pass, l, &o);
+        bert_layer_ops(m, pass, l, &o);
         if (ffn_backward(m, &o, l, e) || attention_backward(m, &o, l, e))
             return -1;
     }
-    encoder_embed_op(m, pass, &embed);
+    bert_embed_op(m, pass, &embed);
     return op_embed_bwd(&m->ops, &back, e);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * encoder: embeddings and the post-norm layers of BERT, forwards (L4).
+ * bert: embeddings and the post-norm layers of BERT, forwards (L4).
  *
  *     x = drop(LN(word + position + type))
  *     layer:  y1 = LN(x + drop(attention(x)))
@@ -31,7 +31,7 @@ static struct drop drop_at(const struct model *m, const struct pass *pass, float
     return d;
 }
 
-void encoder_embed_op(const struct model *m, const struct pass *pass, struct embed *o)
+void bert_embed_op(const struct model *m, const struct pass *pass, struct embed *o)
 {
     const struct embed op = {
         .seqs = pass->seqs,
@@ -132,30 +132,30 @@ static void ffn_ops(const struct model *m, const struct pass *pass, int layer,
     o->norm2 = norm;
 }
 
-void encoder_layer_ops(const struct model *m, const struct pass *pass, int layer,
+void bert_layer_ops(const struct model *m, const struct pass *pass, int layer,
                        struct layer_ops *o)
 {
     attention_ops(m, pass, layer, o);
     ffn_ops(m, pass, layer, o);
 }
 
-struct mat encoder_output(const struct model *m, const struct pass *pass)
+struct mat bert_output(const struct model *m, const struct pass *pass)
 {
     return mat_head(m->plan.layer[m->config.layers - 1].y2, pass->seqs.n_tok);
 }
 
-int encoder_forward(struct model *m, const struct pass *pass, struct err *e)
+int bert_forward(struct model *m, const struct pass *pass, struct err *e)
 {
     const struct ops *ops = &m->ops;
     struct embed embed;
 
-    encoder_embed_op(m, pass, &embed);
+    bert_embed_op(m, pass, &embed);
     if (op_embed(ops, &embed, e))
         return -1;
     for (int l = 0; l < (int)m->config.layers; l++) {
         struct layer_ops o;
 
-        encoder_layer_ops(m, pass, l, &o);
+        bert_layer_ops(m, pass, l, &o);
         if (op_linear(ops, &o.qkv, e) || op_attn(ops, &o.attn, e) ||
             op_linear(ops, &o.proj, e) || op_add_norm(ops, &o.norm1, e) ||
             op_ffn(ops, &o.ffn, e) || op_add_norm(ops, &o.norm2, e))
