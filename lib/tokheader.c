@@ -229,6 +229,7 @@ static int get_int(const json_t *o, const char *key, int64_t min, int64_t max, i
 {
     const json_t *j = json_object_get(o, key);
 
+    *to = 0;
     if (!json_is_integer(j) || json_integer_value(j) < min || json_integer_value(j) > max)
         return wrong(key, e);
     *to = json_integer_value(j);
@@ -238,7 +239,7 @@ static int get_int(const json_t *o, const char *key, int64_t min, int64_t max, i
 static int get_special(const json_t *o, const char *key, uint32_t vocab_size, int32_t *to,
                        struct err *e)
 {
-    int64_t v;
+    int64_t v = 0;
 
     if (get_int(o, key, -1, (int64_t)vocab_size - 1, &v, e))
         return -1;
@@ -318,7 +319,7 @@ static int get_columns(const json_t *o, int *set, struct err *e)
 static int read_header(const json_t *o, struct toks_header *h, struct err *e)
 {
     const json_t *format = json_object_get(o, "format"), *tok = json_object_get(o, "tokenizer");
-    int64_t vocab_size, id_bytes;
+    int64_t vocab_size = 0, id_bytes = 0;
     char *pg;
 
     if (!json_is_string(format) || strcmp(json_string_value(format), "toks") != 0)

@@ -276,7 +276,8 @@ static int peek_file(const char *path, struct toks_header *sum, bool *first, str
     struct toks_reader *r;
     int rc = 0;
 
-    if (strcmp(path, "-") == 0 || (stat(path, &st) == 0 && !S_ISREG(st.st_mode)))
+    if (strcmp(path, "-") == 0 ||
+        (stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)))
         return 0;
     r = open_reader(-1, (char *const *)&path, 1, NULL, e);
     if (!r)

@@ -1,195 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The token stream: what goes in comes out, whatever the threads, the blocks and the sizes of
- * reads; and whatever is done to its bytes, nothing wrong comes out without an error.
+ * The token stream: what goes in comes out, whatever the threads, the blocks, the files and
+ * the sizes of reads.  test_tokdamage.c has what happens to damaged streams.
  */
-#include "tokstream.h"
-#include "io.h"
-#include "mem.h"
-#include "test.h"
-#include "tokblock.h"
 #include "tokchain.h"
+#include "toks_fixture.h"
 
-#include <fcntl.h>
 #include <pthread.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-#include <unistd.h>
-#include <zstd.h>
-
-/* ---- streams in memory ---- */
-
-enum { ALL_COLUMNS = TOKS_LABEL | TOKS_PAIR | TOKS_KEY | TOKS_WEIGHT };
-
-static void make_header(struct toks_header *h, const char *hash, uint32_t vocab, int columns)
-{
-    struct err e = {0};
-
-    *h = (struct toks_header){.vocab_size = vocab, .columns = columns};
-    h->tok_kind = mem_dup("wordpiece", &e);
-    h->tok_name = mem_dup("b\xC3\xA9rt", &e);
-    h->tok_hash = mem_dup(hash, &e);
-    h->template = (struct template){
-        .single = {{101, 0}, {SEGMENT_A, 0}, {102, 0}},
-        .pair = {{101, 0}, {SEGMENT_A, 0}, {102, 0}, {SEGMENT_B, 1}, {102, 1}},
-        .n_single = 3, .n_pair = 5, .cls = 101, .sep = 102, .pad = 0, .unk = 100, .mask = -1};
-    (void)!toks_add_provenance(h, "tok", "tok --text 'a b' x.tsv", &e);
-}
-
-/* Record i of the test data: every kind of emptiness comes by, and ids use the whole range. */
-static void make_record(uint64_t i, uint32_t vocab, int columns, struct toks_record *r)
-{
-    static uint32_t ids[64];
-    static uint8_t start[64];
-    static char key[40], label[40];
-
-    *r = (struct toks_record){.number = i + 1, .weight = 1, .a = ids, .start_a = start};
-    for (size_t k = 0; k < 64; k++) {
-        ids[k] = (uint32_t)((i * 2654435761u + k * 40503u) % vocab);
-        start[k] = (i + k) % 3 != 0;
-    }
-    ids[63] = vocab - 1;
-    r->n_a = i % 7 == 3 ? 0 : 1 + i * 5 % 40;
-    if (columns & TOKS_PAIR && i % 3 != 0) {
-        r->b = ids + 40;
-        r->start_b = start + 40;
-        r->n_b = i % 5 == 0 ? 0 : 24;
-    }
-    if (columns & TOKS_LABEL && i % 11 != 5) {
-        r->label_len = (size_t)sprintf(label, "%s", i % 4 == 0 ? "" : i % 4 == 1 ? "na\xC3\xAFve"
-                                                                          : "1");
-        r->label = label;
-    }
-    if (columns & TOKS_KEY) {
-        r->key_len = (size_t)sprintf(key, i % 13 == 12 ? "" : "key-%d", (int)i);
-        r->key = key;
-    }
-    if (columns & TOKS_WEIGHT)
-        r->weight = (float)(i % 9) / 4;
-}
-
-static bool same_ids(const uint32_t *a, const uint32_t *b, size_t n)
-{
-    return n == 0 || memcmp(a, b, n * sizeof *a) == 0;
-}
-
-static bool same_text(const char *a, size_t n, const char *b, size_t m)
-{
-    return (a == NULL) == (b == NULL) && n == m && (n == 0 || memcmp(a, b, n) == 0);
-}
-
-static bool same_record(const struct toks_record *x, const struct toks_record *y)
-{
-    return x->n_a == y->n_a && x->n_b == y->n_b && (x->b == NULL) == (y->b == NULL) &&
-           same_ids(x->a, y->a, x->n_a) && same_ids(x->b, y->b, x->n_b) &&
-           (!x->n_a || memcmp(x->start_a, y->start_a, x->n_a) == 0) &&
-           (!x->n_b || memcmp(x->start_b, y->start_b, x->n_b) == 0) &&
-           same_text(x->label, x->label_len, y->label, y->label_len) &&
-           same_text(x->key, x->key_len, y->key, y->key_len) && x->number == y->number &&
-           x->weight == y->weight;
-}
-
-static int memory_file(void)
-{
-    return memfd_create("stream", MFD_CLOEXEC);
-}
-
-/* The whole of a memory file. */
-static struct buf whole(int fd)
-{
-    struct buf b = {0};
-    struct err e = {0};
-    const off_t n = lseek(fd, 0, SEEK_END);
-
-    (void)!buf_reserve(&b, (size_t)n, &e);
-    b.len = pread(fd, b.data, (size_t)n, 0) == n ? (size_t)n : 0;
-    return b;
-}
-
-static int file_of(const void *data, size_t n)
-{
-    const int fd = memory_file();
-    struct err e = {0};
-
-    (void)!io_write_full(fd, data, n, "memory", &e);
-    lseek(fd, 0, SEEK_SET);
-    return fd;
-}
-
-/* Records from..to-1 as a stream. */
-struct plan {
-    const char *hash;
-    uint32_t vocab;
-    int columns;
-    uint64_t from, to;
-    struct toks_write_options o;
-};
-
-static struct buf make_stream(const struct plan *p)
-{
-    struct err e = {0};
-    struct toks_header h;
-    const int fd = memory_file();
-    struct toks_writer *w;
-    struct toks_end end = {.unk = 3, .invalid_utf8 = 1};
-    struct buf b = {0};
-    int bad = 0;
-
-    make_header(&h, p->hash ? p->hash : "0123456789abcdef0123456789abcdef", p->vocab,
-                p->columns);
-    w = toks_create(fd, "memory", &h, &p->o, &e);
-    for (uint64_t i = p->from; w && i < p->to; i++) {
-        struct toks_record r;
-
-        make_record(i, p->vocab, p->columns, &r);
-        bad |= toks_put(w, &r, &e);
-    }
-    if (w && !bad && toks_finish(w, &end, &e) == 0)
-        b = whole(fd);
-    else
-        printf("# %s\n", e.text);
-    toks_writer_free(w);
-    toks_header_free(&h);
-    close(fd);
-    return b;
-}
-
-/* Reads a stream: the number of records when each is as planned and it ended well, else -1. */
-static int64_t read_fd(int fd, const struct plan *p, int threads, struct toks_totals *totals,
-                       struct err *e)
-{
-    const struct toks_read_options o = {.threads = threads};
-    struct toks_reader *r = toks_open(fd, "test.toks", &o, e);
-    const struct toks_block *b;
-    uint64_t n = 0;
-    int got = -1;
-
-    while (r && (got = toks_next_block(r, &b, e)) > 0)
-        for (size_t i = 0; i < toks_block_records(b); i++, n++) {
-            struct toks_record have, want;
-
-            toks_get(b, i, &have);
-            make_record(p->from + n % (p->to - p->from), p->vocab, p->columns, &want);
-            if (!same_record(&have, &want))
-                err_set(e, -1, "record %d differs", (int)n);
-        }
-    if (r && got == 0 && totals)
-        *totals = *toks_reader_totals(r);
-    toks_reader_free(r);
-    return got == 0 && !e->code ? (int64_t)n : -1;
-}
-
-static int64_t read_bytes(const void *data, size_t n, const struct plan *p, int threads,
-                          struct toks_totals *totals, struct err *e)
-{
-    const int fd = file_of(data, n);
-    const int64_t got = read_fd(fd, p, threads, totals, e);
-
-    close(fd);
-    return got;
-}
-
-/* ---- round trips ---- */
+#include <signal.h>
+#include <sys/socket.h>
 
 static void round_trip_all_columns(void)
 {
@@ -223,9 +42,393 @@ static void empty_stream(void)
     CHECK(read_bytes("", 0, &p, 1, NULL, &e) == -1 && e.code == ERR_NOINPUT);
 }
 
+/* The largest ids of each width, and a vocabulary at the border between them. */
+static void id_widths(void)
+{
+    static const uint32_t vocab[] = {1, 2, 65535, 65536, 65537, 250002, INT32_MAX};
+
+    for (size_t i = 0; i < sizeof vocab / sizeof *vocab; i++) {
+        struct plan p = {.vocab = vocab[i] > 103 ? vocab[i] : 103, .to = 20};
+        struct buf b = make_stream(&p);
+        struct err e = {0};
+
+        CHECK_MSG(read_bytes(b.data, b.len, &p, 1, NULL, &e) == 20, "%s", e.text);
+        buf_free(&b);
+    }
+}
+
+static void threads_give_the_same_bytes(void)
+{
+    static const int threads[] = {1, 2, 3, 8};
+    struct plan p = {.vocab = 30522, .columns = ALL_COLUMNS, .to = 40000};
+    struct buf first = make_stream(&p);
+
+    CHECK(first.len > 0);
+    for (int i = 0; i < 4; i++) {
+        struct err e = {0};
+        struct toks_totals t;
+        struct buf b;
+
+        p.o.threads = threads[i];
+        b = make_stream(&p);
+        CHECK(b.len == first.len && memcmp(b.data, first.data, b.len) == 0);
+        CHECK_MSG(read_bytes(b.data, b.len, &p, threads[i], &t, &e) == 40000, "%s", e.text);
+        CHECK(t.blocks > 3);
+        buf_free(&b);
+    }
+    buf_free(&first);
+}
+
+/* `content` is that of the records: blocks, levels, segments and columns without use are not. */
+static void content_is_of_the_data(void)
+{
+    const struct plan plans[] = {
+        {.vocab = 30522, .columns = ALL_COLUMNS, .to = 300},
+        {.vocab = 30522, .columns = ALL_COLUMNS, .to = 300, .o = {.block_records = 7}},
+        {.vocab = 30522, .columns = ALL_COLUMNS, .to = 300, .o = {.plain = true}},
+        {.vocab = 30522, .columns = ALL_COLUMNS, .to = 300, .o = {.level = 9}},
+    };
+    char content[33] = "";
+
+    for (int i = 0; i < 4; i++) {
+        struct buf b = make_stream(&plans[i]);
+        struct err e = {0};
+        struct toks_totals t;
+
+        CHECK(read_bytes(b.data, b.len, &plans[i], 2, &t, &e) == 300);
+        CHECK(i == 0 || strcmp(content, t.content) == 0);
+        strcpy(content, t.content);
+        buf_free(&b);
+    }
+    for (uint64_t cut = 0; cut <= 300; cut += 50) {
+        struct plan p = plans[0], q = plans[0];
+        struct buf a, b;
+        struct err e = {0};
+        struct toks_totals t;
+
+        p.to = q.from = cut;
+        a = make_stream(&p);
+        b = make_stream(&q);
+        CHECK(buf_add(&a, b.data, b.len, &e) == 0);
+        CHECK_MSG(read_bytes(a.data, a.len, &plans[0], 1, &t, &e) == 300, "%s", e.text);
+        CHECK(t.segments == 2 && strcmp(content, t.content) == 0);
+        buf_free(&a);
+        buf_free(&b);
+    }
+}
+
+static void other_data_has_other_content(void)
+{
+    struct plan p = {.vocab = 30522, .columns = TOKS_LABEL, .to = 50};
+    const struct plan q = {.vocab = 30522, .columns = TOKS_PAIR, .to = 50};
+    struct buf a = make_stream(&p), b = make_stream(&q), c;
+    struct err e = {0};
+    struct toks_totals x, y, z;
+
+    p.to = 49;
+    c = make_stream(&p);
+    CHECK(read_bytes(a.data, a.len, &(struct plan){.vocab = 30522, .columns = TOKS_LABEL,
+                                                   .to = 50}, 1, &x, &e) == 50);
+    CHECK(read_bytes(b.data, b.len, &q, 1, &y, &e) == 50);
+    CHECK(read_bytes(c.data, c.len, &p, 1, &z, &e) == 49);
+    CHECK(strcmp(x.content, y.content) && strcmp(x.content, z.content));
+    buf_free(&a);
+    buf_free(&b);
+    buf_free(&c);
+}
+
+/* ---- pipes ---- */
+
+struct feeder {
+    int fd;
+    struct buf bytes;
+    size_t step;
+};
+
+static void *feed_fd(void *arg)
+{
+    struct feeder *f = arg;
+
+    for (size_t i = 0; i < f->bytes.len; i += f->step) {
+        const size_t left = f->bytes.len - i, n = left < f->step ? left : f->step;
+
+        if (write(f->fd, f->bytes.data + i, n) != (ssize_t)n)
+            break;
+    }
+    close(f->fd);
+    return NULL;
+}
+
+/* A socket of packets gives one read what one write sent: reads of 1, 2, 3 and 1000 bytes. */
+static void reads_of_any_size(void)
+{
+    static const size_t steps[] = {1, 2, 3, 1000};
+
+    for (int plain = 0; plain < 2; plain++)
+        for (int i = 0; i < 8; i++) {
+            const struct plan p = {.vocab = 30522, .columns = ALL_COLUMNS, .to = 60,
+                                   .o = {.plain = plain, .block_records = 16}};
+            struct feeder f = {.bytes = make_stream(&p), .step = steps[i % 4]};
+            struct err e = {0};
+            pthread_t t;
+            int ends[2];
+
+            CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends) == 0);
+            f.fd = ends[1];
+            CHECK(pthread_create(&t, NULL, feed_fd, &f) == 0);
+            CHECK_MSG(read_fd(ends[0], &p, i / 4 + 1, NULL, &e) == 60, "%s", e.text);
+            pthread_join(t, NULL);
+            close(ends[0]);
+            buf_free(&f.bytes);
+        }
+}
+
+/* What was flushed can be read before the writer goes on; and a reader can be given up then. */
+static void a_pipe_is_read_as_it_fills(void)
+{
+    for (int threads = 1; threads <= 3; threads++) {
+        const struct plan p = {.vocab = 30522, .columns = 0, .to = 10};
+        const struct toks_read_options ro = {.threads = threads};
+        const struct toks_write_options wo = {.threads = threads};
+        struct err e = {0};
+        struct toks_header h;
+        struct toks_writer *w;
+        struct toks_reader *r;
+        const struct toks_block *b;
+        int ends[2];
+
+        CHECK(pipe(ends) == 0);
+        make_header(&h, "0123456789abcdef0123456789abcdef", p.vocab, 0);
+        w = toks_create(ends[1], "pipe", &h, &wo, &e);
+        r = toks_open(ends[0], "pipe", &ro, &e);
+        CHECK_MSG(w && r, "%s", e.text);
+        for (uint64_t i = 0; i < 10; i++) {
+            struct toks_record rec;
+
+            make_record(i, p.vocab, 0, &rec);
+            CHECK(toks_put(w, &rec, &e) == 0 && toks_flush(w, &e) == 0);
+            CHECK(toks_next_block(r, &b, &e) == 1 && toks_block_records(b) == 1);
+        }
+        toks_reader_free(r); /* does not wait for more input */
+        toks_writer_free(w);
+        toks_header_free(&h);
+        close(ends[0]);
+        close(ends[1]);
+    }
+}
+
+static void kept_blocks_stay(void)
+{
+    const struct plan p = {.vocab = 30522, .columns = ALL_COLUMNS, .to = 500,
+                           .o = {.block_records = 100}};
+    struct buf bytes = make_stream(&p);
+    const int fd = file_of(bytes.data, bytes.len);
+    const struct toks_read_options o = {.threads = 3};
+    struct err e = {0};
+    struct toks_reader *r = toks_open(fd, "kept", &o, &e);
+    struct toks_block *kept[5];
+    const struct toks_block *b;
+    int n = 0;
+
+    CHECK(r);
+    while (toks_next_block(r, &b, &e) > 0) {
+        CHECK(n < 5);
+        kept[n++] = toks_block_keep(r);
+    }
+    CHECK(n == 5 && !e.code);
+    toks_reader_free(r);
+    for (int i = 0; i < 5; i++) {
+        CHECK(toks_block_bytes(kept[i]) > 1000);
+        for (size_t k = 0; k < 100; k++) {
+            struct toks_record have, want;
+
+            toks_get(kept[i], k, &have);
+            make_record((uint64_t)i * 100 + k, p.vocab, p.columns, &want);
+            CHECK(same_record(&have, &want));
+        }
+        toks_block_free(kept[i]);
+    }
+    close(fd);
+    buf_free(&bytes);
+}
+
+/* ---- files and headers ---- */
+
+static void several_files(void)
+{
+    struct plan p = {.vocab = 30522, .columns = TOKS_LABEL, .to = 30};
+    struct plan q = {.vocab = 30522, .columns = TOKS_WEIGHT | TOKS_LABEL, .from = 30, .to = 60};
+    struct buf a = make_stream(&p), b = make_stream(&q);
+    char dir[] = "/tmp/toks.XXXXXX", one[64], two[64], *paths[] = {one, two, one};
+    struct err e = {0};
+    struct toks_reader *r;
+    const struct toks_block *block;
+    const struct toks_totals *t;
+
+    CHECK(mkdtemp(dir));
+    sprintf(one, "%s/one", dir);
+    sprintf(two, "%s/two", dir);
+    CHECK(io_put_file(one, a.data, a.len, &e) == 0 && io_put_file(two, b.data, b.len, &e) == 0);
+    r = toks_open_files(paths, 3, NULL, &e);
+    CHECK_MSG(r, "%s", e.text);
+    CHECK(toks_reader_header(r)->columns == (TOKS_LABEL | TOKS_WEIGHT));
+    while (toks_next_block(r, &block, &e) > 0)
+        ;
+    t = toks_reader_totals(r);
+    CHECK_MSG(!e.code && t->records == 90 && t->segments == 3, "%s", e.text);
+    toks_reader_free(r);
+    paths[1] = dir;
+    CHECK(!toks_open_files(paths, 3, NULL, &e) && e.code == ERR_NOINPUT);
+    err_clear(&e);
+    CHECK(io_put_file(two, "", 0, &e) == 0);
+    paths[1] = two;
+    CHECK(!toks_open_files(paths, 2, NULL, &e) && e.code == ERR_NOINPUT);
+    err_clear(&e);
+    CHECK(io_remove_tree(dir, &e) == 0);
+    buf_free(&a);
+    buf_free(&b);
+}
+
+static void expected_records(void)
+{
+    const struct plan p = {.vocab = 30522, .to = 30};
+    struct buf a = make_stream(&p);
+
+    for (uint64_t n = 29; n < 32; n++) {
+        const struct toks_read_options o = {.expect_records = n};
+        const int fd = file_of(a.data, a.len);
+        struct err e = {0};
+        struct toks_reader *r = toks_open(fd, "x", &o, &e);
+        const struct toks_block *b;
+
+        CHECK(r && toks_next_block(r, &b, &e) == 1);
+        CHECK(toks_next_block(r, &b, &e) == (n == 30 ? 0 : -1));
+        CHECK(e.code == (n == 30 ? 0 : ERR_DATA));
+        toks_reader_free(r);
+        close(fd);
+    }
+    buf_free(&a);
+}
+
+static void header_comes_back(void)
+{
+    struct toks_header h, copy;
+    const struct toks_header *got;
+    struct err e = {0};
+    const int fd = memory_file();
+    struct toks_writer *w;
+    struct toks_reader *r;
+
+    make_header(&h, "0123456789abcdef0123456789abcdef", 30522, ALL_COLUMNS);
+    h.tok_path = mem_dup("/models/b\xFF", &e); /* no UTF-8: repaired, not refused */
+    h.publishes = mem_dup("/tmp/itpt", &e);
+    CHECK(toks_add_provenance(&h, "shard", "shard --shuffle", &e) == 0);
+    w = toks_create(fd, "x", &h, NULL, &e);
+    CHECK(w && toks_finish(w, NULL, &e) == 0);
+    toks_writer_free(w);
+    lseek(fd, 0, SEEK_SET);
+    r = toks_open(fd, "x", NULL, &e);
+    CHECK_MSG(r, "%s", e.text);
+    CHECK(toks_header_copy(&copy, toks_reader_header(r), &e) == 0);
+    toks_reader_free(r);
+    got = &copy;
+    CHECK(strcmp(got->tok_path, "/models/b\xEF\xBF\xBD") == 0);
+    CHECK(strcmp(got->tok_name, "b\xC3\xA9rt") == 0 && strcmp(got->publishes, h.publishes) == 0);
+    CHECK(got->vocab_size == 30522 && got->columns == ALL_COLUMNS);
+    CHECK(memcmp(&got->template, &h.template, sizeof h.template) == 0);
+    CHECK(strcmp(got->provenance, h.provenance) == 0);
+    CHECK(strstr(got->provenance, "\"pp\":\"tok\""));
+    toks_header_free(&copy);
+    toks_header_free(&h);
+    close(fd);
+}
+
+static void chains_join(void)
+{
+    struct toks_header a, b;
+    struct err e = {0};
+    struct buf line = {0};
+
+    make_header(&a, "h", 200, 0);
+    make_header(&b, "h", 200, 0);
+    CHECK(toks_add_provenance(&a, "shard", "shard -n 2 --part 0", &e) == 0);
+    CHECK(toks_add_provenance(&b, "shard", "shard -n 2 --part 1", &e) == 0);
+    CHECK(tokchain_join(&a.provenance, b.provenance, &e) == 0);
+    CHECK(tokchain_join(&a.provenance, b.provenance, &e) == 0);
+    CHECK(toks_add_provenance(&a, "shard", "shard", &e) == 0);
+    CHECK(tokchain_line(a.provenance, &line, &e) == 0);
+    CHECK_MSG(strcmp(line.data, "shard <(tok --text 'a b' x.tsv | shard -n 2 --part 0) "
+                                "<(tok --text 'a b' x.tsv | shard -n 2 --part 1)") == 0,
+              "%s", line.data);
+    buf_free(&line);
+    toks_header_free(&a);
+    toks_header_free(&b);
+}
+
+/* ---- refusals of the writer ---- */
+
+static int put_one(int columns, const struct toks_record *r, struct err *e)
+{
+    const int fd = memory_file();
+    struct toks_header h;
+    struct toks_writer *w;
+    int rc;
+
+    make_header(&h, "h", 200, columns);
+    w = toks_create(fd, "x", &h, NULL, e);
+    rc = w ? toks_put(w, r, e) : -1;
+    toks_writer_free(w);
+    toks_header_free(&h);
+    close(fd);
+    return rc ? e->code : 0;
+}
+
+static void what_cannot_be_stored_is_refused(void)
+{
+    static const uint32_t ids[] = {199, 200};
+    static const uint8_t start[] = {1, 1};
+    const struct toks_record r = {.a = ids, .start_a = start, .n_a = 1, .number = 7,
+                                  .weight = 1};
+    struct toks_record bad;
+    struct err e[8] = {{0}};
+    const size_t many = (size_t)9 << 20;
+    uint32_t *long_ids = calloc(many, sizeof *long_ids);
+    uint8_t *long_start = calloc(many, 1);
+
+    CHECK(put_one(0, &r, &e[0]) == 0);
+    bad = r, bad.n_a = 2;
+    CHECK(put_one(0, &bad, &e[1]) == ERR_INTERNAL);
+    bad = r, bad.label = "x", bad.label_len = 1;
+    CHECK(put_one(0, &bad, &e[2]) == ERR_DATA && strstr(e[2].text, "record 7"));
+    bad.label = "\xFF";
+    CHECK(put_one(TOKS_LABEL, &bad, &e[3]) == ERR_DATA);
+    bad = r, bad.weight = 2;
+    CHECK(put_one(0, &bad, &e[4]) == ERR_DATA);
+    CHECK(put_one(TOKS_KEY, &r, &e[5]) == ERR_DATA);
+    bad = r, bad.a = long_ids, bad.start_a = long_start, bad.n_a = many;
+    CHECK(put_one(0, &bad, &e[6]) == ERR_DATA && strstr(e[6].text, "too large"));
+    bad.n_a = (size_t)7 << 20;
+    CHECK(put_one(0, &bad, &e[7]) == 0);
+    free(long_ids);
+    free(long_start);
+}
+
 int main(void)
 {
+    signal(SIGPIPE, SIG_IGN);
     RUN(round_trip_all_columns);
     RUN(empty_stream);
+    RUN(id_widths);
+    RUN(threads_give_the_same_bytes);
+    RUN(content_is_of_the_data);
+    RUN(other_data_has_other_content);
+    RUN(reads_of_any_size);
+    RUN(a_pipe_is_read_as_it_fills);
+    RUN(kept_blocks_stay);
+    RUN(several_files);
+    RUN(expected_records);
+    RUN(header_comes_back);
+    RUN(chains_join);
+    RUN(what_cannot_be_stored_is_refused);
     return test_end();
 }
