@@ -3,7 +3,7 @@
 #
 # The layers are lists of object names; a tool is linked with the layers it may use and with
 # nothing else, so that the linker proves the layering:
-#   L0 base  L1 io  L2 text  L3 data  L4 model  L5 results
+#   L0 base  L1 io  L2 text  L3 data  L4 model  L5 results  L6 whole jobs over all of them
 
 O ?= build
 BIN ?= bin
@@ -18,18 +18,19 @@ CFLAGS ?= $(OPT) -g
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -Ilib $(WARN) $(HARDEN) $(CFLAGS) -pthread -MMD -MP
 ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now,-z,noexecstack $(LDFLAGS)
 
-L0 = err mem msg par opt template
+L0 = err mem msg par opt template utf8
 L1 = io zio zio_out intern tokblock tokchain tokheader tokstream tokunit \
      tokstream_read tokstream_write utf8fix feed gunzip unpack \
-     members source columns delim jsonl chunk records modelpath
-L2 = utf8 unidata normalize pretoken trie vocabmap wordpiece bpe added tokjson tokfiles \
-     tokenizer encoder bertscan decode
+     members source columns delim jsonl detect labelcheck chunk rows records modelpath
+L2 = unidata normalize pretoken trie vocabmap wordpiece bpe added tokjson tokfiles \
+     tokenizer tokencode bertscan decode
 L2_TRAIN = wordcount pairmerge vocabfiles vocabtrain
 L3 = dataset batch mask split shard stat
 L4 = backend config tensorfile safetensors safetensors_write zipdir pickle_vm pickle weights \
      modeldir params arena init model model_load model_run model_tensors bert bert_bwd \
      heads checkpoint train
 L5 = scores scores_read metrics metrics_rank metrics_boot report report_json
+L6 = scoring
 KERNELS = $(patsubst kernels/cpu/%.c,%,$(wildcard kernels/cpu/*.c))
 
 # Names that have no source yet are left out while the house is being built.
@@ -54,8 +55,8 @@ $(BIN)/tok: $(text)
 $(BIN)/vocab: $(text) $(call layer,$(L2_TRAIN))
 $(BIN)/shard: $(data)
 $(BIN)/mcc: $(results)
-$(BIN)/finetune $(BIN)/mlm-pretrain: $(model) $(call layer,$(L5))
-$(BIN)/score: $(model) $(call layer,$(L5))
+$(BIN)/finetune $(BIN)/mlm-pretrain: $(model) $(call layer,$(L5) $(L6))
+$(BIN)/score: $(model) $(call layer,$(L5) $(L6))
 $(BIN)/tok $(BIN)/vocab $(BIN)/shard $(BIN)/mcc: LIBS = $(LIBS_stream)
 $(BIN)/finetune $(BIN)/mlm-pretrain $(BIN)/score: LIBS = $(LIBS_model)
 
@@ -84,7 +85,7 @@ deps:
 
 # A C unit test is tests/unit/test_X.c; it links everything but another test.
 UNITS = $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
-unit_objects = $(model) $(call layer,$(L2_TRAIN) $(L5))
+unit_objects = $(model) $(call layer,$(L2_TRAIN) $(L5) $(L6))
 $(UNITS:%=$(O)/unit/%): $(O)/unit/%: $(O)/tests/unit/%.o $(unit_objects)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(LIBS_model)

@@ -16,6 +16,7 @@ layers:
 	@echo 3 $(L3)
 	@echo 4 $(L4)
 	@echo 5 $(L5)
+	@echo 6 $(L6)
 M
 )
 layer_of() { printf '%s\n' "$layers" | awk -v name="$1" '{for (i = 2; i <= NF; i++) if ($i == name) {print $1; exit}}'; }

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: MIT */
+#include "scoring.h"
+#include "batch.h"
+#include "dataset.h"
+#include "io.h"
+#include "mem.h"
+#include "model.h"
+#include "modelpath.h"
+#include "scores.h"
+#include "tokenizer.h"
+#include "tokstream.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SEQUENCES_MAX = 1024 }; /* of one batch: short texts must not ask for endless rows */
+
+struct run {
+    const struct scoring *o;
+    struct msg *msg;
+    const char *model_name; /* as the user calls it */
+    char *dir;              /* where it is */
+    struct tokenizer *tokenizer;
+    struct par *par;
+    struct model *model;
+    const struct config *config;
+    struct toks_reader *reader;
+    const struct template *template;
+    int64_t max_len;
+    size_t batch_tokens, batch_sequences;
+    struct batch batch;
+    float *logits;          /* (batch_sequences, n_labels) */
+    double *thresholds;     /* (n_labels), or NULL: 0.5 */
+    struct io_out out;
+    struct scores_writer scores;
+    /* For the report at the end. */
+    uint64_t records, tokens, cut_records, cut_tokens;
+};
+
+/* ---- opening ---- */
+
+static int open_tokenizer(struct run *s, struct err *e)
+{
+    const struct toks_header *h = toks_reader_header(s->reader);
+
+    s->tokenizer = tokenizer_load(s->dir, e);
+    if (!s->tokenizer)
+        return -1;
+    if (strcmp(h->tok_hash, tokenizer_hash(s->tokenizer)) != 0)
+        return err_set(e, ERR_DATA, "the stream was made with the tokenizer of '%s' (%.8s), the "
+                       "model '%s' has another one (%.8s): make the stream again with tok -m %s",
+                       h->tok_name ? h->tok_name : "?", h->tok_hash, s->model_name,
+                       tokenizer_hash(s->tokenizer), s->model_name);
+    s->template = &h->template;
+    return 0;
+}
+
+static int open_model(struct run *s, struct err *e)
+{
+    const struct model_options o = {
+        .dir = s->dir,
+        .head = HEAD_CLASSIFY,
+        .seed = (uint64_t)s->o->common.seed,
+        .dropout = -1,
+        .need_head = true,
+        .device = s->o->common.device,
+        .precision = s->o->common.precision,
+        .par = s->par,
+    };
+
+    s->model = model_open(&o, s->msg, e);
+    if (!s->model)
+        return -1;
+    s->config = model_config(s->model);
+    return 0;
+}
+
+/* The lengths that this model and these options allow. */
+static int set_limits(struct run *s, struct err *e)
+{
+    const int64_t most = config_max_len(s->config);
+    const int least = template_specials(s->template, 0);
+    const int pair = template_specials(s->template, 1);
+    int64_t sequences;
+
+    s->max_len = s->o->max_len ? s->o->max_len : most;
+    if (s->max_len > most)
+        return err_set(e, ERR_USAGE, "--max-len %lld: the model '%s' takes at most %lld tokens",
+                       (long long)s->max_len, s->model_name, (long long)most);
+    if (s->max_len <= (pair > least ? pair : least))
+        return err_set(e, ERR_USAGE, "--max-len %lld: nothing is left for the text beside %d "
+                       "special tokens", (long long)s->max_len, pair > least ? pair : least);
+    s->batch_tokens = (size_t)(s->o->batch_tokens > s->max_len ? s->o->batch_tokens : s->max_len);
+    sequences = (int64_t)s->batch_tokens / (least > 0 ? least : 1);
+    s->batch_sequences = (size_t)(sequences < SEQUENCES_MAX ? sequences : SEQUENCES_MAX);
+    return 0;
+}
+
+static int reserve(struct run *s, struct err *e)
+{
+    const struct model_limits limits = {
+        .tokens = (int64_t)s->batch_tokens,
+        .sequences = (int64_t)s->batch_sequences,
+        .rows = (int64_t)s->batch_sequences,
+        .max_len = s->max_len,
+        .train = false,
+    };
+
+    msg_verbose(s->msg, "%lld parameters, %d labels, inputs of up to %lld tokens, %.0f MiB",
+                (long long)model_parameters(s->model), s->config->n_labels,
+                (long long)s->max_len, (double)model_bytes(s->model, &limits) / (1 << 20));
+    if (model_reserve(s->model, &limits, e) ||
+        batch_reserve(&s->batch, s->batch_tokens, s->batch_sequences, s->batch_sequences, 0, e))
+        return -1;
+    s->logits = mem_alloc(s->batch_sequences * (size_t)s->config->n_labels, sizeof *s->logits,
+                          "logits", e);
+    return s->logits ? 0 : -1;
+}
+
+/* config.json may hold "thresholds": one number, or one for each label. */
+static int read_thresholds(struct run *s, struct err *e)
+{
+    const json_t *given = json_object_get(s->config->json, "thresholds");
+    const size_t n = (size_t)s->config->n_labels;
+
+    if (s->config->problem != PROBLEM_MULTI || !given || json_is_null(given))
+        return 0;
+    if (!json_is_number(given) && !(json_is_array(given) && json_array_size(given) == n))
+        return err_set(e, ERR_DATA, "'%s/config.json': thresholds must be a number, or one for "
+                       "each of the %zu labels", s->dir, n);
+    s->thresholds = mem_alloc(n, sizeof *s->thresholds, "thresholds", e);
+    for (size_t i = 0; s->thresholds && i < n; i++) {
+        const json_t *at = json_is_array(given) ? json_array_get(given, i) : given;
+        const double x = json_is_number(at) ? json_number_value(at) : -1;
+
+        if (!(x >= 0 && x <= 1))
+            return err_set(e, ERR_DATA, "'%s/config.json': a threshold is no number from 0 to 1",
+                           s->dir);
+        s->thresholds[i] = x;
+    }
+    return s->thresholds ? 0 : -1;
+}
+
+static int begin_scores(struct run *s, struct err *e)
+{
+    static const enum scores_kind kinds[] = {
+        [PROBLEM_SINGLE] = SCORES_SINGLE,
+        [PROBLEM_MULTI] = SCORES_MULTI,
+        [PROBLEM_REGRESSION] = SCORES_REGRESSION,
+    };
+    const struct scores_format f = {
+        .kind = kinds[s->config->problem],
+        .logits = s->o->logits,
+        .labels = (const char *const *)s->config->labels,
+        .n_labels = (size_t)s->config->n_labels,
+        .thresholds = s->thresholds,
+    };
+
+    if (f.kind == SCORES_REGRESSION && f.n_labels != 1)
+        return err_set(e, ERR_DATA, "the model '%s' is a regression with %zu values; only one "
+                       "can be written", s->model_name, f.n_labels);
+    return scores_begin(&s->scores, s->out.fd, s->out.name, &f, e);
+}
+
+/* ---- running ---- */
+
+/* A tokenizer can have more tokens than the model knows; the reader checked the rest. */
+static int check_ids(const struct run *s, const struct toks_record *r, struct err *e)
+{
+    const uint64_t limit = (uint64_t)s->config->vocab_size;
+
+    if (toks_reader_header(s->reader)->vocab_size <= limit)
+        return 0;
+    for (size_t i = 0; i < r->n_a + r->n_b; i++) {
+        const uint32_t id = i < r->n_a ? r->a[i] : r->b[i - r->n_a];
+
+        if (id >= limit)
+            return err_set(e, ERR_DATA, "record %llu has the token %lu, but the model '%s' knows "
+                           "only %llu", (unsigned long long)r->number, (unsigned long)id,
+                           s->model_name, (unsigned long long)limit);
+    }
+    return 0;
+}
+
+/* Tokens that a record will take, specials included. */
+static size_t input_length(struct run *s, const struct toks_record *r)
+{
+    const int specials = template_specials(s->template, r->b != NULL);
+    size_t n_a = r->n_a, n_b = r->b ? r->n_b : 0;
+    const size_t all = n_a + n_b;
+
+    template_cut(s->template, s->max_len, &n_a, r->b ? &n_b : NULL);
+    s->records++;
+    s->tokens += all;
+    s->cut_tokens += all - n_a - n_b;
+    s->cut_records += all > n_a + n_b;
+    return n_a + n_b + (size_t)specials;
+}
+
+/* Runs the batch, which holds the records first.. of the block, and writes their rows. */
+static int run_batch(struct run *s, const struct toks_block *block, size_t first, struct err *e)
+{
+    const size_t n = (size_t)s->batch.n_seq, labels = (size_t)s->config->n_labels;
+
+    if (n == 0)
+        return 0;
+    if (model_evaluate(s->model, &s->batch, s->logits, NULL, e))
+        return -1;
+    for (size_t i = 0; i < n; i++) {
+        struct toks_record r;
+        char room[24];
+        const char *key;
+        size_t len;
+
+        toks_get(block, first + i, &r);
+        key = dataset_key(&r, room, &len);
+        if (scores_row(&s->scores, key, len, r.label, r.label ? r.label_len : 0,
+                       s->logits + i * labels, e))
+            return e->code == ERR_IO ? -1
+                                     : err_prefix(e, "record %llu: ",
+                                                  (unsigned long long)r.number);
+    }
+    batch_reset(&s->batch);
+    return 0;
+}
+
+static int score_block(struct run *s, const struct toks_block *block, struct err *e)
+{
+    const size_t n = toks_block_records(block);
+    size_t first = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        struct toks_record r;
+        size_t len;
+
+        toks_get(block, i, &r);
+        if (check_ids(s, &r, e))
+            return -1;
+        len = input_length(s, &r);
+        if ((size_t)s->batch.n_tok + len > s->batch_tokens || i - first == s->batch_sequences) {
+            if (run_batch(s, block, first, e))
+                return -1;
+            first = i;
+        }
+        if (batch_add(&s->batch, s->template, &r, s->max_len, (uint32_t)(i - first), e) < 0)
+            return -1;
+    }
+    if (run_batch(s, block, first, e))
+        return -1;
+    msg_progress(s->msg, "%llu records", (unsigned long long)s->records);
+    return scores_flush(&s->scores, e);
+}
+
+static int score_stream(struct run *s, struct err *e)
+{
+    const struct toks_block *block;
+    int got;
+
+    while ((got = toks_next_block(s->reader, &block, e)) > 0)
+        if (score_block(s, block, e))
+            return -1;
+    msg_progress_end(s->msg);
+    return got;
+}
+
+static void report(const struct run *s)
+{
+    const double share = s->tokens ? 100.0 * (double)s->cut_tokens / (double)s->tokens : 0;
+
+    if (share > 1)
+        msg_warn(s->msg, "the limit of %lld tokens cut off %.1f %% of the tokens (%llu of %llu "
+                 "records)", (long long)s->max_len, share, (unsigned long long)s->cut_records,
+                 (unsigned long long)s->records);
+    else
+        msg_verbose(s->msg, "%llu records; the limit of %lld tokens cut off %.2f %% of the "
+                    "tokens (%llu records)", (unsigned long long)s->records,
+                    (long long)s->max_len, share, (unsigned long long)s->cut_records);
+}
+
+static int open_all(struct run *s, char *const *paths, int n, struct err *e)
+{
+    const struct toks_read_options read = {.threads = 1};
+
+    s->model_name = s->o->model ? s->o->model : model_default_name();
+    s->dir = model_path(s->model_name, e);
+    if (!s->dir)
+        return -1;
+    s->reader = toks_open_files(paths, n, &read, e);
+    if (!s->reader || open_tokenizer(s, e))
+        return -1;
+    s->par = par_open(opt_threads(&s->o->common), e);
+    if (!s->par || open_model(s, e) || set_limits(s, e) || reserve(s, e) ||
+        read_thresholds(s, e))
+        return -1;
+    return io_out_open(&s->out, s->o->out, e);
+}
+
+int scoring_run(const struct scoring *o, char *const *paths, int n, struct msg *m,
+                struct err *e)
+{
+    struct run s = {.o = o, .msg = m, .out.fd = -1};
+    int rc = open_all(&s, paths, n, e);
+
+    if (!rc)
+        rc = begin_scores(&s, e);
+    if (!rc)
+        rc = score_stream(&s, e);
+    if (!rc)
+        rc = scores_end(&s.scores, e);
+    if (!rc)
+        rc = io_publish(&s.out, e);
+    if (!rc)
+        report(&s);
+    scores_abort(&s.scores); /* nothing is left of it after scores_end */
+    io_discard(&s.out);
+    free(s.thresholds);
+    free(s.logits);
+    batch_free(&s.batch);
+    model_close(s.model);
+    par_close(s.par);
+    tokenizer_free(s.tokenizer);
+    toks_reader_free(s.reader);
+    free(s.dir);
+    return rc;
+}
