@@ -12,6 +12,12 @@ CC ?= cc
 OPT ?= -O3
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 TESTS ?= tests/*.bats
+# One short line a file; V=1 shows the commands.
+ifndef V
+Q = @
+SAY_CC = @echo "  CC   $<"
+SAY_LINK = @echo "  LINK $@"
+endif
 WARN = -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
 HARDEN = -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
 CFLAGS ?= $(OPT) -g
@@ -62,7 +68,8 @@ $(BIN)/finetune $(BIN)/mlm-pretrain $(BIN)/score: LIBS = $(LIBS_model)
 
 $(TOOLS:%=$(BIN)/%): $(BIN)/%: $(O)/bin/%.o
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(LIBS)
+	$(SAY_LINK)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(LIBS)
 
 # What lets the compiler make SIMD code of plain loops; NaN and infinity keep their meaning.
 KERNEL_CFLAGS = -fopenmp-simd -ffp-contract=fast -fno-math-errno -fno-trapping-math \
@@ -74,7 +81,8 @@ $(O)/kernels/%.o: ALL_CFLAGS += $(KERNEL_CFLAGS) -DBERTUTILS_BUILD_ID='"$(BUILD_
 
 $(O)/%.o: %.c | $(O)/libraries
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -c -o $@ $<
+	$(SAY_CC)
+	$(Q)$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
 # Names the package of a library that is not there, once a build folder.
 $(O)/libraries: pipelines/libraries.sh
@@ -88,7 +96,8 @@ UNITS = $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 unit_objects = $(model) $(call layer,$(L2_TRAIN) $(L5) $(L6))
 $(UNITS:%=$(O)/unit/%): $(O)/unit/%: $(O)/tests/unit/%.o $(unit_objects)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(LIBS_model)
+	$(SAY_LINK)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(LIBS_model)
 
 units: $(UNITS:%=$(O)/unit/%)
 
@@ -96,7 +105,8 @@ units: $(UNITS:%=$(O)/unit/%)
 PARITY_TOOLS = $(patsubst tests/parity/%.c,$(O)/parity/%,$(wildcard tests/parity/*.c))
 $(PARITY_TOOLS): $(O)/parity/%: $(O)/tests/parity/%.o $(unit_objects)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(LIBS_model)
+	$(SAY_LINK)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(LIBS_model)
 parity-tools: $(PARITY_TOOLS)
 
 # ---- what users run ----

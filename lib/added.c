@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+#include "added.h"
+#include "unidata.h"
+#include "utf8.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+const struct added_token *added_find(const struct added *a, const char *content, size_t len)
+{
+    for (size_t i = 0; i < a->n; i++)
+        if (a->at[i].len == len && memcmp(a->at[i].content, content, len) == 0)
+            return &a->at[i];
+    return NULL;
+}
+
+const struct added_token *added_by_id(const struct added *a, uint32_t id)
+{
+    for (size_t i = 0; i < a->n; i++)
+        if (a->at[i].id == id)
+            return &a->at[i];
+    return NULL;
+}
+
+int added_put(struct added *a, const struct added_token *token, struct err *e)
+{
+    struct added_token copy = *token;
+    const struct added_token *old = added_find(a, token->content, token->len);
+
+    copy.content = mem_dupn(token->content, token->len, e);
+    if (!copy.content)
+        return -1;
+    if (old) {
+        free(old->content);
+        a->at[old - a->at] = copy;
+        return 0;
+    }
+    if (mem_grow(&a->at, &a->cap, a->n + 1, sizeof *a->at, e)) {
+        free(copy.content);
+        return -1;
+    }
+    a->at[a->n++] = copy;
+    return 0;
+}
+
+void added_free(struct added *a)
+{
+    for (size_t i = 0; i < a->n; i++)
+        free(a->at[i].content);
+    free(a->at);
+    trie_free(&a->raw.trie);
+    trie_free(&a->normalized.trie);
+    *a = (struct added){0};
+}
+
+static bool is_flagged(uint32_t c, uint32_t flag)
+{
+    return (uni_of(c) & flag) != 0;
+}
+
+/* Start of the white space that ends before p[at], no further left than `from`. */
+static size_t spaces_before(const uint8_t *p, size_t at, size_t from)
+{
+    size_t used;
+
+    while (at > from && is_flagged(utf8_last(p, at, &used), UNI_SPACE))
+        at -= used;
+    return at < from ? from : at;
+}
+
+static size_t spaces_behind(const uint8_t *p, size_t n, size_t at)
+{
+    size_t used;
+
+    while (at < n && is_flagged(utf8_next(p + at, n - at, &used), UNI_SPACE))
+        at += used;
+    return at;
+}
+
+static bool stands_alone(const uint8_t *p, size_t n, size_t start, size_t stop)
+{
+    size_t used;
+
+    return (start == 0 || !is_flagged(utf8_last(p, start, &used), UNI_WORD)) &&
+           (stop == n || !is_flagged(utf8_next(p + stop, n - stop, &used), UNI_WORD));
+}
+
+/* The first place from `at` on where a token of the set may start, or n. */
+static size_t candidate(const struct added_set *set, const uint8_t *p, size_t n, size_t at)
+{
+    if (set->only >= 0) {
+        const uint8_t *found = at < n ? memchr(p + at, set->only, n - at) : NULL;
+
+        return found ? (size_t)(found - p) : n;
+    }
+    while (at < n && !set->first[p[at]])
+        at++;
+    return at;
+}
+
+/* Finds the next token that counts; its place with the blanks it takes in is *piece. */
+static bool next_token(const struct added *a, const struct added_set *set, bool specials,
+                       const uint8_t *p, size_t n, struct added_walk *walk,
+                       struct added_piece *piece)
+{
+    if (set->n == 0)
+        return false;
+    for (;;) {
+        const struct added_token *token;
+        size_t len, start, stop;
+        int32_t index = 0;
+
+        start = candidate(set, p, n, walk->scan);
+        if (start == n)
+            return false;
+        len = trie_longest(&set->trie, TRIE_ROOT, p + start, n - start, &index);
+        walk->scan = start + (len ? len : 1);
+        if (!len)
+            continue;
+        token = &a->at[index];
+        stop = start + len;
+        if ((!specials && token->special) ||
+            (token->single_word && !stands_alone(p, n, start, stop)))
+            continue;
+        if (token->lstrip)
+            start = spaces_before(p, start, walk->done);
+        if (token->rstrip)
+            stop = spaces_behind(p, n, stop);
+        *piece = (struct added_piece){token, start, stop - start};
+        return true;
+    }
+}
+
+int added_next(const struct added *a, const struct added_set *set, bool specials,
+               const uint8_t *p, size_t n, struct added_walk *walk, struct added_piece *piece)
+{
+    struct added_piece token;
+    size_t text_end = n;
+
+    if (walk->has_held) {
+        *piece = walk->held;
+        walk->has_held = false;
+        walk->done = piece->at + piece->n;
+        return 1;
+    }
+    if (next_token(a, set, specials, p, n, walk, &token)) {
+        if (token.at <= walk->done) {
+            *piece = token;
+            walk->done = token.at + token.n;
+            return 1;
+        }
+        walk->held = token;
+        walk->has_held = true;
+        text_end = token.at;
+    }
+    if (text_end <= walk->done)
+        return 0;
+    *piece = (struct added_piece){NULL, walk->done, text_end - walk->done};
+    walk->done = text_end;
+    return 1;
+}

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * BERT's normalizer and pre-tokenizer over ASCII, 64 bytes at a time: a block is classified
+ * into bit masks and lower-cased, and words are read off the masks.  A word with anything
+ * but letters and digits of ASCII goes, up to the next blank or punctuation, through the
+ * general path.
+ */
+#include "tokencode.h"
+
+#include <string.h>
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+enum { BLOCK = 64 };
+
+/* One bit a byte: part of a word, punctuation, not for this path (else: a blank). */
+struct masks {
+    uint64_t word, punct, other;
+};
+
+/* Of ASCII: blanks that separate words. */
+static bool is_blank(uint8_t c)
+{
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+static bool is_word(uint8_t c)
+{
+    const uint8_t low = c | 0x20;
+
+    return (low >= 'a' && low <= 'z') || (c >= '0' && c <= '9');
+}
+
+static bool is_other(uint8_t c)
+{
+    return c >= 0x7f || (c < ' ' && !is_blank(c));
+}
+
+#if defined(__SSE2__)
+static __m128i in_range(__m128i v, char low, char high)
+{
+    return _mm_and_si128(_mm_cmpgt_epi8(v, _mm_set1_epi8((char)(low - 1))),
+                         _mm_cmplt_epi8(v, _mm_set1_epi8((char)(high + 1))));
+}
+
+static struct masks classify(const uint8_t *p, uint8_t *lower, bool fold)
+{
+    struct masks m = {0, 0, 0};
+
+    for (int i = 0; i < BLOCK; i += 16) {
+        const __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(p + i));
+        const __m128i upper = in_range(v, 'A', 'Z');
+        const __m128i low = _mm_or_si128(v, _mm_and_si128(upper, _mm_set1_epi8(0x20)));
+        const __m128i word = _mm_or_si128(in_range(low, 'a', 'z'), in_range(v, '0', '9'));
+        const __m128i blank = _mm_or_si128(
+            _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8(' ')),
+                         _mm_cmpeq_epi8(v, _mm_set1_epi8('\t'))),
+            _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('\n')),
+                         _mm_cmpeq_epi8(v, _mm_set1_epi8('\r'))));
+        /* As signed bytes all from 0x80 on are below the space, too. */
+        const __m128i control = _mm_or_si128(_mm_cmplt_epi8(v, _mm_set1_epi8(' ')),
+                                             _mm_cmpeq_epi8(v, _mm_set1_epi8(0x7f)));
+        const __m128i other = _mm_andnot_si128(blank, control);
+        const __m128i rest = _mm_or_si128(_mm_or_si128(word, blank), other);
+
+        _mm_storeu_si128((__m128i *)(void *)(lower + i), fold ? low : v);
+        m.word |= (uint64_t)(uint16_t)_mm_movemask_epi8(word) << i;
+        m.other |= (uint64_t)(uint16_t)_mm_movemask_epi8(other) << i;
+        m.punct |= (uint64_t)(uint16_t)~_mm_movemask_epi8(rest) << i;
+    }
+    return m;
+}
+#else
+static struct masks classify(const uint8_t *p, uint8_t *lower, bool fold)
+{
+    struct masks m = {0, 0, 0};
+
+    for (int i = 0; i < BLOCK; i++) {
+        const uint8_t c = p[i];
+        const uint64_t bit = (uint64_t)1 << i;
+
+        lower[i] = fold && c >= 'A' && c <= 'Z' ? c | 0x20 : c;
+        if (is_word(c))
+            m.word |= bit;
+        else if (is_other(c))
+            m.other |= bit;
+        else if (!is_blank(c))
+            m.punct |= bit;
+    }
+    return m;
+}
+#endif
+
+/* Encodes text that needs the general path; short pieces are remembered as they are. */
+static int encode_unit(struct encoder *enc, const uint8_t *p, size_t n)
+{
+    const unsigned tag = MEMO_RAW | (unsigned)n;
+    uint8_t copy[MEMO_KEY] = {0};
+    struct memo_key k;
+    struct memo_entry *m;
+    size_t from;
+
+    if (n > MEMO_KEY)
+        return encoder_text(enc, p, n);
+    memcpy(copy, p, n);
+    k = memo_key_wide(copy, n);
+    m = &enc->memo[memo_slot(&k, tag)];
+    if (encoder_room(enc, MEMO_IDS))
+        return -1;
+    if (memo_holds(m, &k, tag)) {
+        memo_emit(m, enc->out);
+        return 0;
+    }
+    from = enc->out->n;
+    if (encoder_text(enc, p, n))
+        return -1;
+    memo_store(m, &k, tag, enc->out, from);
+    return 0;
+}
+
+/* The end of a unit for the general path that goes on at p[at]: a blank or punctuation. */
+static size_t unit_end(const uint8_t *p, size_t n, size_t at)
+{
+    while (at < n && (is_word(p[at]) || is_other(p[at])))
+        at++;
+    return at;
+}
+
+/* Where a scan stands.  `lower` has the places of the text. */
+struct scan {
+    const uint8_t *lower;
+    size_t at;   /* of the block */
+    size_t open; /* start of the word that is not over yet, or NOT_OPEN */
+};
+
+static const size_t NOT_OPEN = SIZE_MAX;
+
+/*
+ * Gives the words that end in the first `bits` bytes of the block to the model, and each
+ * punctuation character as a word.
+ */
+static int block_words(struct encoder *enc, struct scan *s, struct masks m, unsigned bits)
+{
+    const uint64_t below = bits == BLOCK ? UINT64_MAX : ((uint64_t)1 << bits) - 1;
+    const uint64_t word = m.word & below, punct = m.punct & below;
+    const uint64_t before = word << 1 | (s->open != NOT_OPEN);
+    uint64_t start = (word & ~before) | punct;
+    uint64_t end = ((~word & before) | punct << 1) & below;
+
+    while (end) {
+        const size_t last = s->at + (unsigned)__builtin_ctzll(end);
+
+        if (s->open == NOT_OPEN) {
+            s->open = s->at + (unsigned)__builtin_ctzll(start);
+            start &= start - 1;
+        }
+        if (encoder_word(enc, s->lower + s->open, last - s->open, true))
+            return -1;
+        s->open = NOT_OPEN;
+        end &= end - 1;
+    }
+    if (start)
+        s->open = s->at + (unsigned)__builtin_ctzll(start);
+    if (bits && punct >> (bits - 1) & 1) {
+        if (encoder_word(enc, s->lower + s->open, 1, true))
+            return -1;
+        s->open = NOT_OPEN;
+    }
+    return 0;
+}
+
+int encoder_bert(struct encoder *enc, const uint8_t *p, size_t n)
+{
+    struct scan s = {.open = NOT_OPEN};
+    uint8_t tail[BLOCK];
+    uint8_t *lower;
+
+    buf_reset(&enc->lower);
+    if (buf_reserve(&enc->lower, n + 2 * BLOCK, enc->e))
+        return -1;
+    s.lower = lower = (uint8_t *)enc->lower.data;
+    while (s.at < n) {
+        const uint8_t *from = p + s.at;
+        struct masks m;
+        unsigned bits = BLOCK;
+
+        if (n - s.at < BLOCK) {
+            memset(tail, ' ', sizeof tail);
+            memcpy(tail, from, n - s.at);
+            from = tail;
+        }
+        m = classify(from, lower + s.at, enc->t->bert_lower);
+        if (m.other)
+            bits = (unsigned)__builtin_ctzll(m.other);
+        if (block_words(enc, &s, m, bits))
+            return -1;
+        s.at += bits;
+        if (m.other) {
+            const size_t start = s.open == NOT_OPEN ? s.at : s.open;
+
+            s.at = unit_end(p, n, s.at);
+            s.open = NOT_OPEN;
+            if (encode_unit(enc, p + start, s.at - start))
+                return -1;
+        }
+    }
+    return s.open == NOT_OPEN ? 0 : encoder_word(enc, lower + s.open, n - s.open, true);
+}

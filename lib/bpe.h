@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * bpe: byte-level byte-pair encoding of one word (L2).
+ *
+ * Pairs are merged by rank, the leftmost first among equals.  Short words look for the best
+ * pair in an array, long ones in a heap, so that a word of n bytes takes n log n.
+ * Sources: tokenizers/src/models/bpe/{model,word}.rs; the spelling of bytes as letters is
+ * that of pre_tokenizers/byte_level.rs.
+ */
+#ifndef BERTUTILS_BPE_H
+#define BERTUTILS_BPE_H
+
+#include "vocabmap.h"
+
+/* A merge: (left, right) becomes id; merges of lower rank go first. */
+struct bpe_merge {
+    uint64_t pair; /* left << 32 | right; UINT64_MAX: a free slot */
+    uint32_t rank, id;
+};
+
+struct bpe {
+    struct bpe_merge *merge; /* (slots) */
+    size_t slots, merges;
+    int64_t byte_id[256]; /* -1: a byte that is no token */
+    int64_t unk;          /* for such bytes; -1: they are left out */
+    bool fuse_unk;        /* one unknown token for a run of them */
+    bool whole;           /* a word that is a token is not merged (ignore_merges) */
+    bool bytes_only;      /* all bytes have tokens */
+};
+
+/* What a long word is merged in; one a thread. */
+struct bpe_scratch {
+    struct bpe_symbol *symbol;
+    struct bpe_pair *heap;
+    size_t cap, heap_cap;
+};
+void bpe_scratch_free(struct bpe_scratch *s);
+
+/* The code point that stands for a byte in byte-level vocabularies. */
+uint32_t bpe_letter(uint8_t byte);
+/* The byte that a code point stands for, or -1. */
+int bpe_byte(uint32_t letter);
+
+/* Room for n merges; then bpe_add for each (a pair given twice has its last rank). */
+int bpe_init(struct bpe *b, const struct vocabmap *v, size_t n, struct err *e) MUST_USE;
+void bpe_add(struct bpe *b, uint32_t left, uint32_t right, uint32_t rank, uint32_t id);
+void bpe_free(struct bpe *b);
+
+/* Writes the ids of a word of n bytes, at most n of them; returns how many, or -1 and *e. */
+int64_t bpe_word(const struct bpe *b, const struct vocabmap *v, const uint8_t *word, size_t n,
+                 struct bpe_scratch *s, uint32_t *ids, struct err *e) MUST_USE;
+
+#endif

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: MIT */
+#include "normalize.h"
+#include "unidata.h"
+#include "utf8.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void norm_scratch_free(struct norm_scratch *s)
+{
+    free(s->at);
+    free(s->spare);
+    *s = (struct norm_scratch){0};
+}
+
+int normalizer_add(struct normalizer *nz, enum norm_step step)
+{
+    if (nz->n == NORM_MAX)
+        return -1;
+    nz->step[nz->n++] = (uint8_t)step;
+    return 0;
+}
+
+/* The flags that make a step do anything at all. */
+static uint32_t step_flags(enum norm_step step)
+{
+    switch (step) {
+    case NORM_CLEAN:
+        return UNI_DROP | UNI_BLANK;
+    case NORM_CJK:
+        return UNI_CJK;
+    case NORM_NFD:
+        return UNI_DECOMP | UNI_CCC;
+    case NORM_NFC:
+        return UNI_DECOMP | UNI_CCC | UNI_COMPOSES;
+    case NORM_STRIP_MN:
+        return UNI_MN;
+    case NORM_STRIP_MARK:
+        return UNI_MARK;
+    case NORM_LOWER:
+        return UNI_LOWER;
+    }
+    return 0;
+}
+
+/* Stable sort of a run of marks by combining class; counting, so that no text is slow. */
+static void sort_marks(uint32_t *mark, size_t n, uint32_t *spare)
+{
+    size_t at[257] = {0};
+
+    if (n <= 16) {
+        for (size_t i = 1; i < n; i++) {
+            const uint32_t c = mark[i];
+            const uint8_t k = uni_class(c);
+            size_t j = i;
+
+            for (; j > 0 && uni_class(mark[j - 1]) > k; j--)
+                mark[j] = mark[j - 1];
+            mark[j] = c;
+        }
+        return;
+    }
+    for (size_t i = 0; i < n; i++)
+        at[uni_class(mark[i]) + 1]++;
+    for (int k = 0; k < 256; k++)
+        at[k + 1] += at[k];
+    for (size_t i = 0; i < n; i++)
+        spare[at[uni_class(mark[i])]++] = mark[i];
+    memcpy(mark, spare, n * sizeof *mark);
+}
+
+/* Canonical order: marks between two starters are sorted by class. */
+static void order_marks(uint32_t *p, size_t n, uint32_t *spare)
+{
+    for (size_t i = 0; i < n;) {
+        size_t end = i;
+
+        while (end < n && uni_of(p[end]) & UNI_CCC)
+            end++;
+        if (end - i > 1)
+            sort_marks(p + i, end - i, spare);
+        i = end + 1;
+    }
+}
+
+/* Composes a canonically ordered text in place (UAX 15, D117); returns its length. */
+static size_t compose(uint32_t *p, size_t n)
+{
+    size_t out = 0, starter = SIZE_MAX;
+    uint8_t last = 0; /* class of the last mark kept since the starter; 0: none */
+
+    for (size_t i = 0; i < n; i++) {
+        const uint32_t c = p[i];
+        const uint8_t k = uni_class(c);
+
+        if (starter != SIZE_MAX && (out == starter + 1 || (last < k && last != 0))) {
+            const uint32_t both = uni_composed(p[starter], c);
+
+            if (both) {
+                p[starter] = both;
+                continue;
+            }
+        }
+        if (k == 0)
+            starter = out;
+        last = k;
+        p[out++] = c;
+    }
+    return out;
+}
+
+/* Makes room for need code points in the spare array. */
+static int spare_room(struct norm_scratch *s, size_t need, struct err *e)
+{
+    return mem_grow(&s->spare, &s->spare_cap, need, sizeof *s->spare, e);
+}
+
+static void swap_arrays(struct norm_scratch *s)
+{
+    uint32_t *const at = s->at;
+    const size_t cap = s->cap;
+
+    s->at = s->spare;
+    s->cap = s->spare_cap;
+    s->spare = at;
+    s->spare_cap = cap;
+}
+
+/* Steps that make a text longer write into the spare array. */
+static int widen(enum norm_step step, struct norm_scratch *s, size_t *n, struct err *e)
+{
+    size_t out = 0, changed = 0;
+
+    for (size_t i = 0; i < *n; i++)
+        changed += (uni_of(s->at[i]) & step_flags(step)) != 0;
+    if (spare_room(s, *n + changed * (UNI_LONGEST - 1) + 1, e))
+        return -1;
+    for (size_t i = 0; i < *n; i++) {
+        const uint32_t c = s->at[i], f = uni_of(c);
+        uint32_t *to = s->spare + out;
+
+        if (!(f & step_flags(step))) {
+            *to = c;
+            out++;
+        } else if (step == NORM_CJK) {
+            to[0] = to[2] = ' ';
+            to[1] = c;
+            out += 3;
+        } else {
+            out += (size_t)(step == NORM_LOWER ? uni_lower_case(c, to) : uni_decompose(c, to));
+        }
+    }
+    swap_arrays(s);
+    *n = out;
+    if (step != NORM_NFD && step != NORM_NFC)
+        return 0;
+    if (spare_room(s, out + 1, e))
+        return -1;
+    order_marks(s->at, out, s->spare);
+    if (step == NORM_NFC)
+        *n = compose(s->at, out);
+    return 0;
+}
+
+static int run_step(enum norm_step step, struct norm_scratch *s, size_t *n, struct err *e)
+{
+    const uint32_t flags = step_flags(step);
+    uint32_t seen = 0;
+    size_t out = 0;
+
+    for (size_t i = 0; i < *n; i++)
+        seen |= uni_of(s->at[i]);
+    if (!(seen & flags))
+        return 0;
+    if (step != NORM_CLEAN && step != NORM_STRIP_MN && step != NORM_STRIP_MARK)
+        return widen(step, s, n, e);
+    for (size_t i = 0; i < *n; i++) {
+        const uint32_t c = s->at[i], f = uni_of(c) & flags;
+
+        if (f & UNI_BLANK)
+            s->at[out++] = ' ';
+        else if (!f)
+            s->at[out++] = c;
+    }
+    *n = out;
+    return 0;
+}
+
+int normalize(const struct normalizer *nz, const uint8_t *p, size_t n, struct norm_scratch *s,
+              struct buf *out, struct err *e)
+{
+    size_t count = 0, used;
+    uint8_t *to;
+
+    if (mem_grow(&s->at, &s->cap, n + 1, sizeof *s->at, e))
+        return -1;
+    for (size_t i = 0; i < n; i += used)
+        s->at[count++] = utf8_next(p + i, n - i, &used);
+    for (int i = 0; i < nz->n; i++)
+        if (run_step((enum norm_step)nz->step[i], s, &count, e))
+            return -1;
+    buf_reset(out);
+    if (buf_reserve(out, count * 4 + 1, e))
+        return -1;
+    to = (uint8_t *)out->data;
+    for (size_t i = 0; i < count; i++)
+        to += utf8_put(s->at[i], to);
+    *to = '\0';
+    out->len = (size_t)(to - (uint8_t *)out->data);
+    return 0;
+}

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tokencode: one thread's state while it encodes, and its memo of words (L2, private).
+ *
+ * The memo is direct-mapped: a word of up to 24 bytes and its ids take one cache line.
+ * Entries of raw text (a run of bytes before normalization) share it under another tag.
+ */
+#ifndef BERTUTILS_TOKENCODE_H
+#define BERTUTILS_TOKENCODE_H
+
+#include "tokrules.h"
+
+#include <string.h>
+
+enum { MEMO_BITS = 14, MEMO_KEY = 24, MEMO_IDS = 9, MEMO_RAW = 0x80 };
+
+struct memo_entry {
+    uint64_t key[3];
+    uint16_t starts; /* bit i: token i starts a word */
+    uint8_t tag;     /* length of the key, MEMO_RAW for raw text; 0: empty */
+    uint8_t n;
+    uint32_t id[MEMO_IDS];
+};
+
+struct encoder {
+    const struct tokenizer *t;
+    struct memo_entry *memo; /* (1 << MEMO_BITS), 64-byte aligned */
+    struct tok_ids *out;     /* of the call at hand */
+    struct norm_scratch scratch;
+    struct bpe_scratch bpe;
+    struct buf normal, prefixed, lower;
+    struct span *span[2]; /* of pre-tokenizers in a row */
+    size_t span_cap[2];
+    bool specials;
+    struct err *e; /* of the call at hand */
+};
+
+/* Room for `more` ids behind those of *out, and some over, so that whole groups are written. */
+static inline int encoder_room(struct encoder *enc, size_t more)
+{
+    struct tok_ids *out = enc->out;
+    const size_t need = out->n + more + 16;
+
+    if (need <= out->cap && need <= out->start_cap)
+        return 0;
+    return mem_grow(&out->id, &out->cap, need, sizeof *out->id, enc->e) ||
+                   mem_grow(&out->start, &out->start_cap, need, 1, enc->e)
+               ? -1
+               : 0;
+}
+
+/* A word as the memo keys it. */
+struct memo_key {
+    uint64_t part[3];
+};
+
+/* The key of a word of n <= MEMO_KEY bytes at p, of which MEMO_KEY may be read. */
+static inline struct memo_key memo_key_wide(const uint8_t *p, size_t n)
+{
+    static const uint64_t keep[9] = {
+        0, 0xff, 0xffff, 0xffffff, 0xffffffff, 0xffffffffff, 0xffffffffffff, 0xffffffffffffff,
+        UINT64_MAX};
+    struct memo_key k;
+
+    memcpy(k.part, p, sizeof k.part);
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    for (int i = 0; i < 3; i++)
+        k.part[i] = __builtin_bswap64(k.part[i]);
+#endif
+    k.part[0] &= keep[n < 8 ? n : 8];
+    k.part[1] &= keep[n < 8 ? 0 : n < 16 ? n - 8 : 8];
+    k.part[2] &= keep[n < 16 ? 0 : n - 16];
+    return k;
+}
+
+static inline size_t memo_slot(const struct memo_key *k, unsigned tag)
+{
+    uint64_t h = (k->part[0] ^ tag) * 0x9e3779b97f4a7c15u;
+
+    h ^= k->part[1] * 0xc2b2ae3d27d4eb4fu;
+    h ^= k->part[2] * 0x165667b19e3779f9u;
+    h ^= h >> 32;
+    return (size_t)(h * 0xff51afd7ed558ccdu >> (64 - MEMO_BITS));
+}
+
+static inline bool memo_holds(const struct memo_entry *m, const struct memo_key *k,
+                              unsigned tag)
+{
+    return ((m->key[0] ^ k->part[0]) | (m->key[1] ^ k->part[1]) | (m->key[2] ^ k->part[2]) |
+            (uint64_t)(m->tag ^ tag)) == 0;
+}
+
+/* Appends an entry's ids; there is room for MEMO_IDS. */
+static inline void memo_emit(const struct memo_entry *m, struct tok_ids *out)
+{
+    uint32_t *id = out->id + out->n;
+    uint8_t *start = out->start + out->n;
+
+    memcpy(id, m->id, 4 * sizeof *id);
+    for (unsigned i = 0; i < 4; i++)
+        start[i] = m->starts >> i & 1;
+    for (unsigned i = 4; i < m->n; i++) {
+        id[i] = m->id[i];
+        start[i] = m->starts >> i & 1;
+    }
+    out->n += m->n;
+}
+
+/* Remembers the ids written since out->n was `from`, when there are few enough. */
+void memo_store(struct memo_entry *m, const struct memo_key *k, unsigned tag,
+                const struct tok_ids *out, size_t from);
+
+/* Appends the ids of a word by the model, without the memo. */
+int encoder_model(struct encoder *enc, const uint8_t *word, size_t n) MUST_USE;
+
+/*
+ * Appends the ids of a word.  `wide`: MEMO_KEY bytes may be read at it, whatever its length.
+ */
+static inline int encoder_word(struct encoder *enc, const uint8_t *word, size_t n, bool wide)
+{
+    struct memo_key k;
+    struct memo_entry *m;
+    size_t from;
+
+    if (n > MEMO_KEY)
+        return encoder_model(enc, word, n);
+    if (wide) {
+        k = memo_key_wide(word, n);
+    } else {
+        uint8_t copy[MEMO_KEY] = {0};
+
+        memcpy(copy, word, n);
+        k = memo_key_wide(copy, n);
+    }
+    m = &enc->memo[memo_slot(&k, (unsigned)n)];
+    if (encoder_room(enc, MEMO_IDS))
+        return -1;
+    if (memo_holds(m, &k, (unsigned)n)) {
+        memo_emit(m, enc->out);
+        return 0;
+    }
+    from = enc->out->n;
+    if (encoder_model(enc, word, n))
+        return -1;
+    memo_store(m, &k, (unsigned)n, enc->out, from);
+    return 0;
+}
+
+/* Encodes text between added tokens, by the general path. */
+int encoder_text(struct encoder *enc, const uint8_t *p, size_t n) MUST_USE;
+
+/* The same for BERT's rules (t->bert): ASCII in blocks, the rest by the general path. */
+int encoder_bert(struct encoder *enc, const uint8_t *p, size_t n) MUST_USE;
+
+#endif

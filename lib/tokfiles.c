@@ -1,0 +1,504 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tokfiles: a tokenizer from a directory with vocabulary files alone.
+ *
+ * vocab.txt is BERT's WordPiece; vocab.json with merges.txt is a byte-level BPE of the family
+ * that tokenizer_config.json or config.json names, else of the one whose special tokens the
+ * vocabulary holds.  Settings come from tokenizer_config.json and special_tokens_map.json.
+ * Source: transformers/models/{bert,roberta,gpt2,deberta}/tokenization_*.py.
+ */
+#include "io.h"
+#include "tokrules.h"
+#include "unidata.h"
+#include "utf8.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { FILE_MAX = 512 << 20 };
+enum { CLS, SEP, PAD, UNK, MASK, BOS, EOS, ROLES };
+
+static const char *const role_key[ROLES] = {"cls_token", "sep_token", "pad_token", "unk_token",
+                                            "mask_token", "bos_token", "eos_token"};
+
+/* What the tokenizers of a family share. */
+struct family {
+    const char *name;
+    const char *token[ROLES]; /* NULL: none */
+    bool wordpiece, mask_lstrip, framed, two_seps;
+    int32_t second_type;
+};
+
+static const struct family bert = {
+    "bert", {"[CLS]", "[SEP]", "[PAD]", "[UNK]", "[MASK]", NULL, NULL}, true, false, true, false, 1};
+static const struct family roberta = {
+    "roberta", {"<s>", "</s>", "<pad>", "<unk>", "<mask>", "<s>", "</s>"}, false, true, true, true, 0};
+static const struct family deberta = {
+    "deberta", {"[CLS]", "[SEP]", "[PAD]", "[UNK]", "[MASK]", "[CLS]", "[SEP]"},
+    false, true, true, false, 1};
+static const struct family gpt2 = {
+    "gpt2",
+    {NULL, NULL, NULL, "<|endoftext|>", NULL, "<|endoftext|>", "<|endoftext|>"},
+    false, false, false, false, 1};
+
+/* Names of model types and, before "Tokenizer", of tokenizer classes, in lower case. */
+static const struct {
+    const char *name;
+    const struct family *family;
+} families[] = {
+    {"bert", &bert},        {"distilbert", &bert}, {"electra", &bert},   {"mobilebert", &bert},
+    {"convbert", &bert},    {"lxmert", &bert},     {"layoutlm", &bert},  {"retribert", &bert},
+    {"visual_bert", &bert}, {"nezha", &bert},      {"megatron-bert", &bert},
+    {"tinybert", &bert},    {"ernie", &bert},      {"splinter", &bert},
+    {"roberta", &roberta},  {"longformer", &roberta}, {"bart", &roberta}, {"led", &roberta},
+    {"roberta-prelayernorm", &roberta},            {"deberta", &deberta},
+    {"gpt2", &gpt2},        {"gpt_neo", &gpt2},    {"gptj", &gpt2},      {"opt", NULL},
+};
+
+struct loader {
+    struct tokenizer *t;
+    const char *dir;
+    json_t *config, *map, *model; /* tokenizer_config, special_tokens_map, config; or NULL */
+    const struct family *family;
+    struct err *e;
+};
+
+/* DIR/NAME as JSON, NULL where there is no such file; -1 and *e when it is malformed. */
+static int read_json(const char *dir, const char *name, json_t **out, struct err *e)
+{
+    char *path = io_join(dir, name, e), *text = NULL;
+    json_error_t error;
+    size_t n;
+    int rc = path ? 0 : -1;
+
+    *out = NULL;
+    if (rc == 0 && io_exists(path)) {
+        text = io_slurp(path, FILE_MAX, &n, e);
+        *out = text ? json_loadb(text, n, JSON_ALLOW_NUL, &error) : NULL;
+        if (text && !*out)
+            err_set(e, ERR_DATA, "'%s' is not JSON: line %d: %s", path, error.line, error.text);
+        if (*out && !json_is_object(*out))
+            err_set(e, ERR_DATA, "'%s' is no JSON object", path);
+        rc = !*out || e->code ? -1 : 0;
+    }
+    free(text);
+    free(path);
+    return rc;
+}
+
+static int open_small_files(struct loader *l)
+{
+    return read_json(l->dir, "tokenizer_config.json", &l->config, l->e) ||
+                   read_json(l->dir, "special_tokens_map.json", &l->map, l->e) ||
+                   read_json(l->dir, "config.json", &l->model, l->e)
+               ? -1
+               : 0;
+}
+
+static void close_small_files(struct loader *l)
+{
+    json_decref(l->config);
+    json_decref(l->map);
+    json_decref(l->model);
+}
+
+/* A special token as the files name it (text, or an object with content), or NULL. */
+static const json_t *named(const struct loader *l, const char *key)
+{
+    const json_t *v = json_object_get(l->config, key);
+
+    return v && !json_is_null(v) ? v : json_object_get(l->map, key);
+}
+
+static const char *content_of(const json_t *v)
+{
+    return json_is_object(v) ? json_string_value(json_object_get(v, "content"))
+                             : json_string_value(v);
+}
+
+static bool setting(const struct loader *l, const char *key, bool otherwise)
+{
+    const json_t *v = json_object_get(l->config, key);
+
+    return json_is_boolean(v) ? json_is_true(v) : otherwise;
+}
+
+/* ---- the family ---- */
+
+/* The name before "Tokenizer" or "TokenizerFast", in lower case. */
+static void class_stem(const char *name, char *stem, size_t size)
+{
+    const char *end = strstr(name, "Tokenizer");
+    size_t n = end ? (size_t)(end - name) : strlen(name);
+
+    if (n >= size)
+        n = size - 1;
+    for (size_t i = 0; i < n; i++)
+        stem[i] = (char)(name[i] >= 'A' && name[i] <= 'Z' ? name[i] | 0x20 : name[i]);
+    stem[n] = '\0';
+}
+
+static const struct family *family_named(const char *name)
+{
+    for (size_t i = 0; i < sizeof families / sizeof families[0]; i++)
+        if (strcmp(families[i].name, name) == 0)
+            return families[i].family;
+    return NULL;
+}
+
+/* A byte-level vocabulary is of the family whose special tokens it holds. */
+static const struct family *family_of_vocab(const struct vocabmap *v)
+{
+    static const struct family *const tried[] = {&roberta, &deberta, &gpt2};
+
+    for (size_t i = 0; i < sizeof tried / sizeof tried[0]; i++) {
+        const char *unk = tried[i]->token[UNK], *cls = tried[i]->token[CLS];
+
+        if (vocabmap_id(v, unk, strlen(unk)) >= 0 &&
+            (!cls || vocabmap_id(v, cls, strlen(cls)) >= 0))
+            return tried[i];
+    }
+    return NULL;
+}
+
+static int find_family(struct loader *l, bool wordpiece)
+{
+    const char *class = json_string_value(json_object_get(l->config, "tokenizer_class"));
+    const char *type = json_string_value(json_object_get(l->model, "model_type"));
+    char stem[64];
+
+    class_stem(class ? class : "", stem, sizeof stem);
+    if (strcmp(stem, "pretrained") == 0 || strcmp(stem, "auto") == 0)
+        stem[0] = '\0';
+    if (*stem || type)
+        l->family = family_named(*stem ? stem : type);
+    else
+        l->family = wordpiece ? &bert : family_of_vocab(&l->t->vocab);
+    if (l->family && l->family->wordpiece == wordpiece)
+        return 0;
+    return err_set(l->e, ERR_DATA,
+                   "'%s': %s files of a tokenizer of the kind '%s' are not implemented without "
+                   "tokenizer.json",
+                   l->dir, wordpiece ? "vocab.txt" : "vocab.json and merges.txt",
+                   class ? class : type ? type : "unknown");
+}
+
+/* ---- special tokens ---- */
+
+static int object_flags(const json_t *o)
+{
+    return (json_is_true(json_object_get(o, "lstrip")) ? ADDED_LSTRIP : 0) |
+           (json_is_true(json_object_get(o, "rstrip")) ? ADDED_RSTRIP : 0) |
+           (json_is_true(json_object_get(o, "single_word")) ? ADDED_SINGLE : 0) |
+           (json_is_true(json_object_get(o, "normalized")) ? ADDED_NORMALIZED : 0);
+}
+
+/* Adds the token of one role: as the files name it, else the family's where it has an id. */
+static int add_role(const struct loader *l, int role)
+{
+    const json_t *v = named(l, role_key[role]);
+    const char *content = content_of(v);
+    int flags = ADDED_SPECIAL;
+
+    if (!content) {
+        content = l->family->token[role];
+        if (!content || vocabmap_id(&l->t->vocab, content, strlen(content)) < 0)
+            return 0;
+    }
+    if (json_is_object(v))
+        flags |= object_flags(v) & ~ADDED_NORMALIZED;
+    else if (role == MASK && l->family->mask_lstrip)
+        flags |= ADDED_LSTRIP;
+    if (added_find(&l->t->added, content, strlen(content)) && !(flags & ADDED_LSTRIP))
+        return 0;
+    return tokrules_add(l->t, content, strlen(content), flags, l->e);
+}
+
+/* added_tokens_decoder of tokenizer_config.json: tokens by id, with all their flags. */
+static int add_listed(const struct loader *l)
+{
+    json_t *list = json_object_get(l->config, "added_tokens_decoder"), *o;
+    const char *key;
+
+    json_object_foreach(list, key, o)
+    {
+        const char *content = content_of(o);
+        char *end;
+        const unsigned long id = strtoul(key, &end, 10);
+
+        if (!content || *end || id > VOCAB_MAX_ID)
+            return err_set(l->e, ERR_DATA, "'%s': tokenizer_config.json: added token '%s' is "
+                           "malformed", l->dir, key);
+        if (tokrules_add(l->t, content, strlen(content),
+                         object_flags(o) |
+                             (json_is_true(json_object_get(o, "special")) ? ADDED_SPECIAL : 0),
+                         l->e))
+            return -1;
+        if (tokrules_id(l->t, content, strlen(content)) != (int64_t)id)
+            return err_set(l->e, ERR_DATA,
+                           "'%s': tokenizer_config.json gives '%s' the id %lu, the vocabulary "
+                           "another one", l->dir, content, id);
+    }
+    return 0;
+}
+
+static int add_more(const struct loader *l, const char *key)
+{
+    const json_t *list = named(l, key);
+
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *v = json_array_get(list, i);
+        const char *content = content_of(v);
+
+        if (content && !added_find(&l->t->added, content, strlen(content)) &&
+            tokrules_add(l->t, content, strlen(content),
+                         ADDED_SPECIAL | (json_is_object(v) ? object_flags(v) : 0), l->e))
+            return -1;
+    }
+    return 0;
+}
+
+static int add_specials(const struct loader *l)
+{
+    static const int order[] = {BOS, EOS, UNK, SEP, PAD, CLS, MASK};
+
+    if (add_listed(l))
+        return -1;
+    for (size_t i = 0; i < sizeof order / sizeof order[0]; i++)
+        if (add_role(l, order[i]))
+            return -1;
+    return add_more(l, "additional_special_tokens") || add_more(l, "extra_special_tokens") ? -1
+                                                                                            : 0;
+}
+
+/* The content of a role's token, or NULL. */
+static const char *role_content(const struct loader *l, int role)
+{
+    const char *content = content_of(named(l, role_key[role]));
+
+    return content ? content : l->family->token[role];
+}
+
+static int make_template(const struct loader *l)
+{
+    struct template *m = &l->t->template;
+    const struct family *f = l->family;
+    const char *cls = role_content(l, CLS), *sep = role_content(l, SEP);
+    const int64_t first = cls ? tokrules_id(l->t, cls, strlen(cls)) : -1;
+    const int64_t last = sep ? tokrules_id(l->t, sep, strlen(sep)) : -1;
+    const int32_t c = (int32_t)first, s = (int32_t)last;
+    int rc;
+
+    if (!f->framed)
+        return tokrules_piece(m->single, &m->n_single, SEGMENT_A, 0) ||
+                       tokrules_piece(m->pair, &m->n_pair, SEGMENT_A, 0) ||
+                       tokrules_piece(m->pair, &m->n_pair, SEGMENT_B, 1)
+                   ? -1
+                   : 0;
+    if (first < 0 || last < 0)
+        return err_set(l->e, ERR_DATA, "'%s': the vocabulary has no '%s' or no '%s'", l->dir,
+                       cls, sep);
+    rc = tokrules_piece(m->single, &m->n_single, c, 0) ||
+         tokrules_piece(m->single, &m->n_single, SEGMENT_A, 0) ||
+         tokrules_piece(m->single, &m->n_single, s, 0) ||
+         tokrules_piece(m->pair, &m->n_pair, c, 0) ||
+         tokrules_piece(m->pair, &m->n_pair, SEGMENT_A, 0) ||
+         tokrules_piece(m->pair, &m->n_pair, s, 0) ||
+         (f->two_seps && tokrules_piece(m->pair, &m->n_pair, s, 0)) ||
+         tokrules_piece(m->pair, &m->n_pair, SEGMENT_B, f->second_type) ||
+         tokrules_piece(m->pair, &m->n_pair, s, f->second_type);
+    return rc ? -1 : 0;
+}
+
+/* ---- WordPiece ---- */
+
+/* Length of a line without the white space at its end. */
+static size_t trimmed(const uint8_t *p, size_t n)
+{
+    size_t used;
+
+    while (n > 0 && uni_of(utf8_last(p, n, &used)) & UNI_SPACE)
+        n -= used;
+    return n;
+}
+
+static int read_vocab_txt(struct vocabmap *v, const char *path, struct err *e)
+{
+    size_t n, at = 0;
+    char *text = io_slurp(path, FILE_MAX, &n, e);
+    uint64_t id = 0;
+    int rc = 0;
+
+    if (!text)
+        return -1;
+    for (; rc == 0 && at < n; id++) {
+        const char *end = memchr(text + at, '\n', n - at);
+        const size_t len = end ? (size_t)(end - text) - at : n - at;
+
+        rc = vocabmap_put(v, text + at, trimmed((const uint8_t *)text + at, len), id, e);
+        at += len + 1;
+    }
+    free(text);
+    return rc ? err_prefix(e, "'%s': ", path) : 0;
+}
+
+static int load_wordpiece(struct loader *l, const char *path)
+{
+    struct tokenizer *t = l->t;
+    const json_t *strip;
+    const char *unk;
+    int64_t id;
+
+    if (read_vocab_txt(&t->vocab, path, l->e) || find_family(l, true))
+        return -1;
+    t->model = TOK_WORDPIECE;
+    t->decoder = DECODE_WORDPIECE;
+    t->decode_cleanup = true;
+    t->prefix = mem_dup("##", l->e);
+    t->decode_prefix = mem_dup("##", l->e);
+    if (!t->prefix || !t->decode_prefix)
+        return -1;
+    unk = role_content(l, UNK);
+    id = vocabmap_id(&t->vocab, unk, strlen(unk));
+    if (id < 0)
+        return err_set(l->e, ERR_DATA, "'%s' has no '%s'", path, unk);
+    t->wordpiece.unk = (int32_t)id;
+    t->wordpiece.max_chars = 100;
+    strip = json_object_get(l->config, "strip_accents");
+    if (tokrules_bert(t, true, setting(l, "tokenize_chinese_chars", true),
+                      json_is_boolean(strip) ? json_is_true(strip) : -1,
+                      setting(l, "do_lower_case", true)) ||
+        pretokenizer_add(&t->pre, PRE_BERT))
+        return -1;
+    return 0;
+}
+
+/* ---- byte-level BPE ---- */
+
+static int put_vocab(struct vocabmap *v, json_t *root, const char *path, struct err *e)
+{
+    const char *key;
+    json_t *id;
+
+    if (json_object_size(root) == 0)
+        return err_set(e, ERR_DATA, "'%s' has no tokens", path);
+    json_object_foreach(root, key, id)
+    {
+        if (!json_is_integer(id) || json_integer_value(id) < 0)
+            return err_set(e, ERR_DATA, "'%s': a token's id is no number", path);
+        if (vocabmap_put(v, key, strlen(key), (uint64_t)json_integer_value(id), e))
+            return err_prefix(e, "'%s': ", path);
+    }
+    return 0;
+}
+
+static int put_merges(struct tokenizer *t, const char *text, size_t n, const char *path,
+                      struct err *e)
+{
+    struct buf scratch = {0};
+    size_t lines = 1;
+    uint32_t rank = 0, line = 0;
+    int rc;
+
+    for (size_t i = 0; i < n; i++)
+        lines += text[i] == '\n';
+    rc = bpe_init(&t->bpe, &t->vocab, lines, e);
+    for (size_t at = 0; rc == 0 && at < n;) {
+        const char *end = memchr(text + at, '\n', n - at), *space;
+        size_t len = end ? (size_t)(end - text) - at : n - at;
+        const char *p = text + at;
+
+        at += len + 1;
+        line++;
+        if (len && p[len - 1] == '\r')
+            len--;
+        if (len == 0 || (len >= 8 && memcmp(p, "#version", 8) == 0))
+            continue;
+        space = memchr(p, ' ', len);
+        if (!space || memchr(space + 1, ' ', len - (size_t)(space + 1 - p)))
+            rc = err_set(e, ERR_DATA, "%s:%u: not two tokens with a space between", path, line);
+        else if (tokrules_merge(t, p, (size_t)(space - p), space + 1,
+                                len - (size_t)(space + 1 - p), rank++, &scratch, e))
+            rc = err_prefix(e, "%s:%u: ", path, line);
+    }
+    buf_free(&scratch);
+    return rc;
+}
+
+static int load_bpe(struct loader *l, const char *merges)
+{
+    struct tokenizer *t = l->t;
+    json_t *root;
+    size_t n;
+    char *text;
+    int rc;
+
+    if (read_json(l->dir, "vocab.json", &root, l->e))
+        return -1;
+    rc = put_vocab(&t->vocab, root, "vocab.json", l->e);
+    json_decref(root);
+    if (rc || find_family(l, false))
+        return -1;
+    text = io_slurp(merges, FILE_MAX, &n, l->e);
+    if (!text)
+        return -1;
+    rc = put_merges(t, text, n, merges, l->e);
+    free(text);
+    t->model = TOK_BPE;
+    t->decoder = DECODE_BYTES;
+    t->bpe.unk = -1;
+    t->pre.bytes = true;
+    t->pre.prefix_space = setting(l, "add_prefix_space", false);
+    return rc || pretokenizer_add(&t->pre, PRE_GPT2) ? -1 : 0;
+}
+
+int tokfiles_load(struct tokenizer *t, const char *dir, struct err *e)
+{
+    struct loader l = {.t = t, .dir = dir, .e = e};
+    char *txt = io_join(dir, "vocab.txt", e), *json = io_join(dir, "vocab.json", e);
+    char *merges = io_join(dir, "merges.txt", e);
+    int rc = txt && json && merges ? 0 : -1;
+
+    if (rc == 0)
+        rc = open_small_files(&l);
+    if (rc == 0 && io_exists(json) && io_exists(merges))
+        rc = load_bpe(&l, merges);
+    else if (rc == 0 && io_exists(txt))
+        rc = load_wordpiece(&l, txt);
+    else if (rc == 0)
+        rc = err_set(e, ERR_NOINPUT,
+                     "no tokenizer in '%s': no tokenizer.json, no vocab.txt, no vocab.json with "
+                     "merges.txt", dir);
+    if (rc == 0)
+        rc = add_specials(&l) || make_template(&l) ? -1 : 0;
+    close_small_files(&l);
+    free(txt);
+    free(json);
+    free(merges);
+    return rc;
+}
+
+int tokfiles_specials(struct tokenizer *t, const char *dir, struct err *e)
+{
+    static const char *const usual[5][2] = {
+        {"[CLS]", "<s>"}, {"[SEP]", "</s>"}, {"[PAD]", "<pad>"}, {"[UNK]", "<unk>"},
+        {"[MASK]", "<mask>"}};
+    struct loader l = {.t = t, .dir = dir, .e = e};
+    int32_t *const id[5] = {&t->template.cls, &t->template.sep, &t->template.pad,
+                            &t->template.unk, &t->template.mask};
+    const int rc = open_small_files(&l);
+
+    for (int i = 0; rc == 0 && i < 5; i++) {
+        const char *content = content_of(named(&l, role_key[i]));
+        int64_t found = content ? tokrules_id(t, content, strlen(content)) : -1;
+
+        for (int k = 0; k < 2 && found < 0; k++)
+            found = tokrules_id(t, usual[i][k], strlen(usual[i][k]));
+        *id[i] = (int32_t)found;
+    }
+    if (t->model == TOK_WORDPIECE)
+        t->template.unk = t->wordpiece.unk;
+    close_small_files(&l);
+    return rc;
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tokrules: what a tokenizer is made of, inside the library's text layer (L2, private).
+ *
+ * The loaders (tokjson, tokfiles) fill it; tokenizer_finish builds the searching parts.
+ */
+#ifndef BERTUTILS_TOKRULES_H
+#define BERTUTILS_TOKRULES_H
+
+#include "added.h"
+#include "bpe.h"
+#include "normalize.h"
+#include "pretoken.h"
+#include "template.h"
+#include "tokenizer.h"
+#include "vocabmap.h"
+#include "wordpiece.h"
+
+enum tok_model { TOK_WORDPIECE = 1, TOK_BPE };
+enum tok_decoder { DECODE_JOIN, DECODE_WORDPIECE, DECODE_BYTES, DECODE_UNKNOWN };
+
+struct tokenizer {
+    enum tok_model model;
+    struct vocabmap vocab;
+    struct normalizer normalizer;
+    struct pretokenizer pre;
+    struct wordpiece wordpiece;
+    struct bpe bpe;
+    char *prefix; /* of inner word pieces */
+    struct added added;
+    struct template template;
+    enum tok_decoder decoder;
+    char *decode_prefix; /* DECODE_WORDPIECE */
+    bool decode_cleanup;
+    uint32_t size;
+    char hash[33];
+    /* BertNormalizer and BertPreTokenizer, for the fast path over ASCII. */
+    bool bert, bert_lower;
+};
+
+/* The parts of BertNormalizer; strip_accents: -1 follows lowercase. */
+int tokrules_bert(struct tokenizer *t, bool clean, bool cjk, int strip_accents, bool lower);
+
+/*
+ * Adds a token as the reference's add_tokens does: its id is the vocabulary's, else the next
+ * one free.
+ */
+int tokrules_add(struct tokenizer *t, const char *content, size_t len, int flags,
+                 struct err *e) MUST_USE;
+enum { ADDED_SPECIAL = 1, ADDED_LSTRIP = 2, ADDED_RSTRIP = 4, ADDED_SINGLE = 8,
+       ADDED_NORMALIZED = 16 };
+
+/* Id of a token, added ones first, or -1. */
+int64_t tokrules_id(const struct tokenizer *t, const char *token, size_t len);
+
+/* Adds a merge of two tokens of the vocabulary; -1 and *e when their sum is no token. */
+int tokrules_merge(struct tokenizer *t, const char *left, size_t n_left, const char *right,
+                   size_t n_right, uint32_t rank, struct buf *scratch, struct err *e) MUST_USE;
+
+/* Appends a place to a template; -1 when there is no room. */
+int tokrules_piece(struct template_piece *piece, int *n, int32_t id, int32_t type);
+
+/* The loaders; `path` is the file or directory that messages name. */
+int tokjson_load(struct tokenizer *t, const char *path, struct err *e) MUST_USE;
+int tokfiles_load(struct tokenizer *t, const char *dir, struct err *e) MUST_USE;
+/* Fills the ids of cls, sep, pad, unk, mask from DIR's small files, else from usual names. */
+int tokfiles_specials(struct tokenizer *t, const char *dir, struct err *e) MUST_USE;
+
+#endif

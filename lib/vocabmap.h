@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * vocabmap: tokens by id and ids by token (L2).
+ *
+ * Of several entries with one token the last wins, and the others' ids have no token, as in
+ * the reference.  Tokens are bytes and may hold NUL.
+ */
+#ifndef BERTUTILS_VOCABMAP_H
+#define BERTUTILS_VOCABMAP_H
+
+#include "err.h"
+#include "mem.h"
+
+#include <stdint.h>
+
+enum { VOCAB_MAX_ID = 1 << 24 }; /* ids of real vocabularies are far below */
+
+struct vocab_token {
+    size_t at;    /* in bytes.data; a NUL follows the token */
+    uint32_t len;
+    bool used;
+};
+
+struct vocabmap {
+    struct buf bytes;
+    struct vocab_token *token; /* (size) by id */
+    size_t size, cap;
+    uint32_t *slot; /* (slots) id + 1, or 0: free; open addressing */
+    size_t slots, entries;
+};
+
+void vocabmap_free(struct vocabmap *v);
+/* Gives a token an id; -1 and *e when out of memory or the id is over VOCAB_MAX_ID. */
+int vocabmap_put(struct vocabmap *v, const char *token, size_t len, uint64_t id,
+                 struct err *e) MUST_USE;
+/* The id of a token, or -1. */
+int64_t vocabmap_id(const struct vocabmap *v, const char *token, size_t len);
+/* The token of an id and its length, or NULL. */
+const char *vocabmap_token(const struct vocabmap *v, uint32_t id, size_t *len);
+
+#endif
