@@ -34,7 +34,7 @@ L2_TRAIN = wordcount pairmerge vocabfiles vocabtrain
 L3 = dataset batch mask split shard stat
 L4 = backend config tensorfile safetensors safetensors_write zipdir pickle_vm pickle weights \
      modeldir params arena init model model_load model_run model_tensors bert bert_bwd \
-     heads checkpoint train
+     heads checkpoint
 L5 = scores scores_read metrics metrics_rank metrics_boot report report_json
 L6 = scoring
 KERNELS = $(patsubst kernels/cpu/%.c,%,$(wildcard kernels/cpu/*.c))
@@ -62,7 +62,7 @@ $(BIN)/vocab: $(text) $(call layer,$(L2_TRAIN))
 $(BIN)/shard: $(data)
 $(BIN)/mcc: $(results)
 $(BIN)/finetune $(BIN)/mlm-pretrain: $(model) $(call layer,$(L5) $(L6))
-$(BIN)/score: $(model) $(call layer,$(L5) $(L6))
+$(BIN)/score: $(model) $(call layer,$(L5) scoring)
 $(BIN)/tok $(BIN)/vocab $(BIN)/shard $(BIN)/mcc: LIBS = $(LIBS_stream)
 $(BIN)/finetune $(BIN)/mlm-pretrain $(BIN)/score: LIBS = $(LIBS_model)
 
