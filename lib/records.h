@@ -9,6 +9,10 @@
  * A chunk holds whole records; its texts stay valid until the chunk is reused, so that chunks
  * can be worked on by several threads.  Messages about bad data hold FILE:LINE: (archives:
  * ARCHIVE(MEMBER):LINE:).
+ *
+ * The format of each text is told by its name (.tsv .tab .csv .jsonl .ndjson .json), else by
+ * its first line: an object is JSON lines, a TAB means TSV, named columns or a header with
+ * commas mean CSV, anything else is plain text.  How columns are found: columns.h.
  */
 #ifndef BERTUTILS_RECORDS_H
 #define BERTUTILS_RECORDS_H
@@ -31,23 +35,27 @@ struct records_options {
     const char *join;   /* between several text columns; NULL: one space */
     const char *pair, *label, *weight, *key; /* COL or NULL */
     const char *member; /* glob over member paths, '*' also matches '/'; NULL: every member */
-    size_t max_line;    /* bytes; 0: 16 MiB */
-    size_t chunk_bytes; /* about so much text a chunk; 0: 1 MiB */
+    size_t max_line;    /* bytes of a line, or of a CSV record; 0: 16 MiB */
+    size_t chunk_bytes; /* about so much text a chunk; 0: 256 KiB */
+    uint64_t max_members, max_member_bytes, max_ratio; /* see members.h; 0: its defaults */
 };
 
 struct record {
-    const char *text, *pair, *label, *key; /* pair, label, key: NULL when there is none */
+    /* pair, label, key: NULL when there is none; an empty field is not NULL.  Valid UTF-8. */
+    const char *text, *pair, *label, *key;
     size_t text_len, pair_len, label_len, key_len;
     float weight;    /* 1 when there is no weight column */
     uint64_t number; /* from 1 over all inputs */
     uint64_t line;   /* from 1 in its file */
 };
 
+/* {0} is an empty one. */
 struct record_chunk {
     struct record *at;
     size_t n, cap;
-    struct buf bytes;      /* what the records point into */
-    uint64_t invalid_utf8; /* sequences replaced by U+FFFD in this chunk */
+    struct buf bytes;        /* the input's bytes; what the records point into */
+    struct chunk_pool *pool; /* texts that differ from the input: repaired, joined, unquoted */
+    uint64_t invalid_utf8;   /* sequences replaced by U+FFFD in this chunk */
 };
 void record_chunk_free(struct record_chunk *c);
 
@@ -64,5 +72,8 @@ bool records_has_label(const struct records *in);
 bool records_has_pair(const struct records *in);
 bool records_has_key(const struct records *in);
 bool records_has_weight(const struct records *in);
+
+/* For progress and reports: bytes read from all inputs so far. */
+uint64_t records_bytes(const struct records *in);
 
 #endif

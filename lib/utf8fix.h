@@ -27,7 +27,4 @@ size_t utf8_first_bad(const char *s, size_t n);
  */
 size_t utf8_fix(const char *s, size_t n, char *out, uint64_t *replaced);
 
-/* The UTF-8 of one code point (a surrogate is the caller's error) in out[4]; its length. */
-size_t utf8_put(uint32_t c, char *out);
-
 #endif

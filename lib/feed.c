@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+#include "feed.h"
+#include "io.h"
+#include "mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct file_feed {
+    struct feed base;
+    int fd;
+};
+
+static ssize_t file_read(struct feed *f, void *data, size_t n, struct err *e)
+{
+    return io_read_some(((struct file_feed *)f)->fd, data, n, f->name, e);
+}
+
+static void file_close(struct feed *f)
+{
+    struct file_feed *file = (struct file_feed *)f;
+
+    if (file->fd > STDIN_FILENO)
+        close(file->fd);
+    free(file);
+}
+
+struct feed *feed_open(const char *path, struct err *e)
+{
+    struct file_feed *f = mem_alloc(1, sizeof *f, "input", e);
+
+    if (!f)
+        return NULL;
+    f->base.read = file_read;
+    f->base.close = file_close;
+    f->base.name = io_name(path);
+    f->fd = io_open_in(path, e);
+    if (f->fd >= 0)
+        return &f->base;
+    free(f);
+    return NULL;
+}
+
+int feed_fd(const struct feed *f)
+{
+    return ((const struct file_feed *)f)->fd;
+}
+
+ssize_t feed_read(struct feed *f, void *data, size_t n, struct err *e)
+{
+    ssize_t got;
+
+    if (f->head_at < f->head_len) {
+        const size_t left = f->head_len - f->head_at;
+
+        got = (ssize_t)(n < left ? n : left);
+        memcpy(data, f->head + f->head_at, (size_t)got);
+        f->head_at += (size_t)got;
+    } else {
+        got = f->read(f, data, n, e);
+    }
+    if (got > 0)
+        f->given += (uint64_t)got;
+    return got;
+}
+
+/* A tar header: its magic, or, for the oldest ones, its checksum. */
+static bool is_tar(const char *head, size_t n)
+{
+    unsigned sum = 0, want = 0;
+
+    if (n < 512 || head[0] == '\0')
+        return false;
+    if (memcmp(head + 257, "ustar", 5) == 0)
+        return true;
+    for (size_t i = 0; i < 512; i++)
+        sum += i >= 148 && i < 156 ? ' ' : (unsigned char)head[i];
+    for (size_t i = 148; i < 156; i++) {
+        if (head[i] >= '0' && head[i] <= '7')
+            want = want * 8 + (unsigned)(head[i] - '0');
+        else if (head[i] != ' ' && head[i] != '\0')
+            return false;
+    }
+    return want == sum;
+}
+
+static bool starts(const struct feed *f, const char *magic, size_t n)
+{
+    return f->head_len >= n && memcmp(f->head, magic, n) == 0;
+}
+
+static enum feed_kind kind_of(const struct feed *f)
+{
+    if (starts(f, "\x1f\x8b\x08", 3))
+        return FEED_GZIP;
+    if (starts(f, "\x28\xb5\x2f\xfd", 4))
+        return FEED_ZSTD;
+    if (starts(f, "\xfd" "7zXZ\0", 6))
+        return FEED_XZ;
+    /* "BZh9" could be a word; the magic of the first block, or of the empty file, could not. */
+    if (starts(f, "BZh", 3) && f->head_len >= 10 &&
+        (memcmp(f->head + 4, "1AY&SY", 6) == 0 || memcmp(f->head + 4, "\x17rE8P\x90", 6) == 0))
+        return FEED_BZIP2;
+    if (starts(f, "PK\3\4", 4) || starts(f, "PK\5\6", 4) || starts(f, "PK\7\10", 4))
+        return FEED_ZIP;
+    if (starts(f, "TKSH", 4))
+        return FEED_TOKENS;
+    return is_tar(f->head, f->head_len) ? FEED_TAR : FEED_PLAIN;
+}
+
+int feed_peek(struct feed *f, struct err *e)
+{
+    while (!f->peeked && f->head_len < sizeof f->head) {
+        const ssize_t got = f->read(f, f->head + f->head_len, sizeof f->head - f->head_len, e);
+
+        if (got < 0)
+            return -1;
+        if (got == 0)
+            break;
+        f->head_len += (size_t)got;
+    }
+    f->peeked = true;
+    return (int)kind_of(f);
+}
+
+void feed_close(struct feed *f)
+{
+    if (f)
+        f->close(f);
+}
