@@ -123,8 +123,8 @@ static int add_metrics(const struct report *r, struct buf *out, struct err *e)
         {"F1 samples", METRIC_F1_SAMPLES}, {"precision macro", METRIC_PRECISION_MACRO},
         {"recall macro", METRIC_RECALL_MACRO}, {"Hamming loss", METRIC_HAMMING},
         {"kappa", METRIC_KAPPA}, {"AUC", METRIC_AUC}, {"log loss", METRIC_LOG_LOSS},
-        {"ECE", METRIC_ECE}, {"Brier", METRIC_BRIER}, {"mean sq. error", METRIC_MSE},
-        {"root of it", METRIC_RMSE}, {"mean abs. error", METRIC_MAE}, {"R squared", METRIC_R2},
+        {"ECE", METRIC_ECE}, {"Brier", METRIC_BRIER}, {"MSE", METRIC_MSE},
+        {"RMSE", METRIC_RMSE}, {"MAE", METRIC_MAE}, {"R squared", METRIC_R2},
         {"Pearson", METRIC_PEARSON}, {"Spearman", METRIC_SPEARMAN},
     };
 

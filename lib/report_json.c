@@ -26,12 +26,13 @@ static json_t *pair(const struct metrics_interval *i)
 
 /* ---- one file ----------------------------------------------------------------------- */
 
+/* Those of a single-label file are always there, null in files of another kind. */
 static int add_metrics(const struct report *r, json_t *o)
 {
     int bad = 0;
 
     for (int m = 0; m < METRIC_COUNT; m++)
-        if (metric_has(m, r->s->kind))
+        if (metric_has(m, r->s->kind) || metric_has(m, SCORES_SINGLE))
             bad |= json_object_set_new(o, metric_name(m), real(r->m->value[m]));
     return bad;
 }
@@ -39,8 +40,11 @@ static int add_metrics(const struct report *r, json_t *o)
 static json_t *matrix(const struct report *r)
 {
     const size_t k = r->m->n_labels;
-    json_t *rows = json_array();
+    json_t *rows;
 
+    if (!r->m->confusion)
+        return json_null();
+    rows = json_array();
     for (size_t i = 0; i < k; i++) {
         json_t *row = json_array();
 
@@ -149,12 +153,9 @@ int report_json(const struct report *r, struct buf *out, struct err *e)
     bad = json_object_set_new(o, "n", whole(r->m->n)) |
           json_object_set_new(o, "skipped", whole(r->m->skipped)) |
           json_object_set_new(o, "kind", json_string(kind_names[r->s->kind])) |
-          add_metrics(r, o);
-    if (r->m->confusion)
-        bad |= json_object_set_new(o, "confusion", matrix(r));
-    if (r->s->kind != SCORES_REGRESSION)
-        bad |= json_object_set_new(o, "labels", labels(r)) |
-               json_object_set_new(o, "per_class", classes(r));
+          add_metrics(r, o) | json_object_set_new(o, "confusion", matrix(r)) |
+          json_object_set_new(o, "labels", labels(r)) |
+          json_object_set_new(o, "per_class", classes(r));
     if (r->batch)
         bad |= json_object_set_new(o, "mcc_batches", batches(r, e));
     if (r->times)
