@@ -94,10 +94,11 @@ int head_forward(struct model *m, const struct pass *pass, struct err *e)
 static int vocab_loss(struct model *m, const struct pass *pass, double scale, bool gradient,
                       struct err *e)
 {
-    const enum param_id decoder = m->tied ? PARAM_WORD : PARAM_VOCAB_W;
+    const enum param_id decoder = m->tied ? PARAM_WORD : PARAM_DECODER_W;
+    const enum param_id bias = m->tied ? PARAM_VOCAB_B : PARAM_DECODER_B;
     struct vocab_loss op = {.x = mat_head(m->plan.out, pass->n_rows),
                             .w = params_mat(&m->params, m->p, decoder, 0),
-                            .b = params_at(&m->params, m->p, PARAM_VOCAB_B, 0),
+                            .b = params_at(&m->params, m->p, bias, 0),
                             .label = m->in.label,
                             .scale = (float)scale,
                             .gradient = gradient,
@@ -108,7 +109,7 @@ static int vocab_loss(struct model *m, const struct pass *pass, double scale, bo
     if (gradient) {
         op.dx = mat_head(m->plan.dout, pass->n_rows);
         op.dw = params_mat(&m->params, m->g, decoder, 0);
-        op.db = params_at(&m->params, m->g, PARAM_VOCAB_B, 0);
+        op.db = params_at(&m->params, m->g, bias, 0);
     }
     return op_vocab_loss(&m->ops, &op, e);
 }

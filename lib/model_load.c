@@ -93,18 +93,15 @@ static const struct weight *find_tensor(const struct loader *l, const struct par
     char name[PARAM_NAME_MAX];
 
     params_name(p, t, name);
-    if (t->id == PARAM_VOCAB_B && !l->m->tied) {
-        /* An untied decoder has a bias of its own, and the tied one's is not used. */
-        const bool roberta = p->family == FAMILY_ROBERTA;
-
-        found = weights_find(l->w, roberta ? "lm_head.decoder.bias"
-                                           : "cls.predictions.decoder.bias");
-        if (found)
-            return found;
-    }
     found = find_spelling(l->w, name);
     if (!found && !strncmp(name, params_prefix(p), prefix))
         found = find_spelling(l->w, name + prefix);
+    if (!found && t->id == PARAM_VOCAB_B) /* the same under its other name */
+        found = weights_find(l->w, p->family == FAMILY_ROBERTA ? "lm_head.decoder.bias"
+                                                               : "cls.predictions.decoder.bias");
+    if (!found && t->id == PARAM_DECODER_B)
+        found = weights_find(l->w, p->family == FAMILY_ROBERTA ? "lm_head.bias"
+                                                               : "cls.predictions.bias");
     return found;
 }
 
@@ -229,7 +226,7 @@ static int find_heads(struct loader *l, struct msg *msg, struct err *e)
 {
     if (l->m->head == HEAD_CLASSIFY)
         return find_classifier(l, msg, e);
-    if (!find_head(l, PARAM_MLM_W, PARAM_VOCAB_W))
+    if (!find_head(l, PARAM_MLM_W, PARAM_DECODER_W))
         msg_note(msg, "the masked-LM head is new: '%s' has none", l->o->dir);
     return 0;
 }

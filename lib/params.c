@@ -45,6 +45,7 @@ static bool in_model(enum param_group group, const struct config *c, bool mlm)
     switch (group) {
     case GROUP_CLASSIFY: return !mlm;
     case GROUP_MLM: return mlm;
+    case GROUP_TIED: return mlm && c->tied;
     case GROUP_UNTIED: return mlm && !c->tied;
     default: return true;
     }

@@ -24,7 +24,8 @@ enum param_id {
     PARAM_COUNT
 };
 
-enum param_group { GROUP_BASE, GROUP_LAYER, GROUP_CLASSIFY, GROUP_MLM, GROUP_UNTIED };
+enum param_group { GROUP_BASE, GROUP_LAYER, GROUP_CLASSIFY, GROUP_MLM, GROUP_TIED,
+                   GROUP_UNTIED };
 
 struct param {
     enum param_id id;
