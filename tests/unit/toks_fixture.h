@@ -57,7 +57,7 @@ static inline void make_record(uint64_t i, uint32_t vocab, int columns, struct t
         r->label = label;
     }
     if (columns & TOKS_KEY) {
-        r->key_len = (size_t)sprintf(key, i % 13 == 12 ? "" : "key-%d", (int)i);
+        r->key_len = i % 13 == 12 ? 0 : (size_t)sprintf(key, "key-%d", (int)i);
         r->key = key;
     }
     if (columns & TOKS_WEIGHT)
