@@ -24,19 +24,20 @@ CFLAGS ?= $(OPT) -g
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -Ilib $(WARN) $(HARDEN) $(CFLAGS) -pthread -MMD -MP
 ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now,-z,noexecstack $(LDFLAGS)
 
-L0 = err mem msg par opt template utf8
+L0 = err mem msg par opt template utf8 stop
 L1 = io zio zio_out intern tokblock tokchain tokheader tokstream tokunit \
      tokstream_read tokstream_write utf8fix feed gunzip unpack \
      members source columns delim jsonl detect labelcheck chunk rows records modelpath
 L2 = unidata normalize pretoken trie vocabmap wordpiece bpe added tokjson tokfiles \
      tokenizer tokencode bertscan decode
 L2_TRAIN = wordcount pairmerge vocabfiles vocabtrain
-L3 = dataset batch mask split shard stat
+L3 = dataset batch mask order labels schedule split shard stat
 L4 = backend config tensorfile safetensors safetensors_write zipdir pickle_vm pickle weights \
      modeldir params arena init model model_load model_run model_tensors bert bert_bwd \
      heads checkpoint
 L5 = scores scores_read metrics metrics_rank metrics_boot report report_json
-L6 = scoring
+L6 = scoring train train_input train_classify train_mlm train_loop train_log train_state \
+     train_output
 KERNELS = $(patsubst kernels/cpu/%.c,%,$(wildcard kernels/cpu/*.c))
 
 # Names that have no source yet are left out while the house is being built.

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+/* finetune: a labelled token stream and a checkpoint become a classifier. */
+#include "opt.h"
+#include "train.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static const struct opt options[] = {
+    TRAIN_OPTIONS_MODEL,
+    {"predictions", 0, OPT_TEXT, TRAIN_AT(predictions), "FILE|-",
+     "write the scores of held-out and unlabelled records, see scores(5)", OPT_SAME, 0, 0},
+    {"max-len", 0, OPT_INT, TRAIN_AT(max_len), "N",
+     "cut inputs to N tokens, specials included [the model's limit]", 0, 1, 1e9},
+    {"problem", 0, OPT_CHOICE, TRAIN_AT(problem), "single|multi|regression",
+     "how labels are read [as the model's config says, else single]", 0, 0, 0},
+    {"eval-every", 0, OPT_INT, TRAIN_AT(eval_every), "N",
+     "evaluate every N steps instead of every epoch", 0, 1, 1e12},
+    TRAIN_OPTIONS_STEPS,
+    TRAIN_OPTIONS_RUN,
+};
+
+static const struct opt_tool tool = {
+    .name = "finetune",
+    .does = "train a classifier on a labelled token stream",
+    .synopsis = "-m MODEL [-o DIR] [options] [STREAM...]",
+    .examples =
+        "  tok train.tsv | finetune -m roberta                 makes ./roberta-finetuned\n"
+        "  tok -m bert-base-uncased --text 4 --label 2 train.tsv |\n"
+        "    finetune -m bert-base-uncased --max-len 64 --epochs 4 --eval 10% -o cola",
+    .operands =
+        "STREAMs are token streams as tok(1) and shard(1) write them, read as one; none or -\n"
+        "is standard input.  DIR appears when it is whole.  Defaults: batch 32, lr 2e-5, 4\n"
+        "epochs.  SIGTERM, SIGINT and SIGUSR1 save a checkpoint in DIR.ckpt and end with\n"
+        "status 75; the same command with --resume goes on.",
+    .options = options,
+    .n_options = sizeof options / sizeof *options,
+};
+
+/* A signal before there is anything to save. */
+static void interrupted(int signal)
+{
+    static const char text[] = "finetune: stopped before the first step; nothing to save\n";
+
+    (void)signal;
+    (void)!write(STDERR_FILENO, text, sizeof text - 1);
+    _exit(ERR_AGAIN);
+}
+
+int main(int argc, char **argv)
+{
+    struct train_options o = TRAIN_DEFAULTS;
+    struct train_job job = {.options = &o, .tool = tool.name};
+    struct stop stop;
+    struct msg m;
+    struct err e = {0};
+    int first;
+
+    signal(SIGPIPE, SIG_IGN); /* a reader that leaves must not cost the model */
+    if (opt_parse(&tool, argc, argv, &o, &first, &m, &e) == 0) {
+        job.command = opt_command(&tool, argc, argv, &e);
+        job.full_command = opt_full_command(argc, argv, &e);
+        job.inputs = argv + first;
+        job.n_inputs = argc - first;
+        job.stop = &stop;
+        if (job.command && job.full_command && stop_watch(&stop, interrupted, &e) == 0)
+            (void)!train_run(&job, &m, &e);
+        free(job.command);
+        free(job.full_command);
+    }
+    return msg_finish(&m, &e);
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/* mlm-pretrain: a token stream trains a masked language model, further or from scratch. */
+#include "opt.h"
+#include "train.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static const struct opt options[] = {
+    TRAIN_OPTIONS_MODEL,
+    {"block", 0, OPT_INT, TRAIN_AT(block), "N",
+     "cut texts into pieces of N tokens at most, specials included [256]", 0, 1, 1e9},
+    {"max-len", 0, OPT_INT, TRAIN_AT(max_len), "N", "the same as --block", OPT_HIDDEN, 1, 1e9},
+    {"mlm-prob", 0, OPT_REAL, TRAIN_AT(mlm_prob), "X",
+     "probability of a token to be a target [0.15]", 0, 0, 1},
+    {"mask", 0, OPT_TEXT, TRAIN_AT(mask), "A,B,C",
+     "percent of the targets masked, replaced and kept [80,10,10]", 0, 0, 0},
+    {"whole-word", 0, OPT_FLAG, TRAIN_AT(whole_word), NULL, "choose words, not tokens", 0, 0,
+     0},
+    {"eval-every", 0, OPT_INT, TRAIN_AT(eval_every), "N",
+     "evaluate every N steps instead of every epoch", 0, 1, 1e12},
+    TRAIN_OPTIONS_STEPS,
+    TRAIN_OPTIONS_RUN,
+};
+
+static const struct opt_tool tool = {
+    .name = "mlm-pretrain",
+    .does = "train a masked language model on a token stream",
+    .synopsis = "-m MODEL [-o DIR] [options] [STREAM...]",
+    .examples =
+        "  tok -m roberta corpus.txt | mlm-pretrain -m roberta -o itpt > /dev/null\n"
+        "  tok -m roberta train.tsv | mlm-pretrain -m roberta -o itpt |\n"
+        "    finetune -m itpt -o cls\n"
+        "  mlm-pretrain -m DIR --init -o small corpus.toks.zst    from scratch",
+    .operands =
+        "STREAMs are token streams as tok(1) and shard(1) write them, read as one; none or -\n"
+        "is standard input.  The stream is passed on to standard output unless that is a\n"
+        "terminal; its end follows when DIR is whole.  Defaults: batch 16, accum 2, lr 5e-5,\n"
+        "5 epochs.  SIGTERM, SIGINT and SIGUSR1 save a checkpoint in DIR.ckpt and end with\n"
+        "status 75; the same command with --resume goes on.",
+    .options = options,
+    .n_options = sizeof options / sizeof *options,
+};
+
+/* A signal before there is anything to save. */
+static void interrupted(int signal)
+{
+    static const char text[] = "mlm-pretrain: stopped before the first step; nothing to save\n";
+
+    (void)signal;
+    (void)!write(STDERR_FILENO, text, sizeof text - 1);
+    _exit(ERR_AGAIN);
+}
+
+int main(int argc, char **argv)
+{
+    struct train_options o = TRAIN_DEFAULTS;
+    struct train_job job = {.options = &o, .tool = tool.name, .mlm = true};
+    struct stop stop;
+    struct msg m;
+    struct err e = {0};
+    int first;
+
+    o.batch = 16;
+    o.accum = 2;
+    o.epochs = 5;
+    o.lr = 5e-5;
+    signal(SIGPIPE, SIG_IGN); /* a reader that leaves must not cost the model */
+    if (opt_parse(&tool, argc, argv, &o, &first, &m, &e) == 0) {
+        job.command = opt_command(&tool, argc, argv, &e);
+        job.full_command = opt_full_command(argc, argv, &e);
+        job.inputs = argv + first;
+        job.n_inputs = argc - first;
+        job.stop = &stop;
+        if (job.command && job.full_command && stop_watch(&stop, interrupted, &e) == 0)
+            (void)!train_run(&job, &m, &e);
+        free(job.command);
+        free(job.full_command);
+    }
+    return msg_finish(&m, &e);
+}

@@ -1,0 +1,440 @@
+/* SPDX-License-Identifier: MIT */
+#include "order.h"
+#include "philox.h"
+#include "train_run.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { REPORT_EVERY = 40 };   /* micro-batches between two lines, as in the documents */
+#define COUNT_BUDGET 50000000 /* tokens whose masks are drawn ahead to plan memory */
+
+/* ---- order ---- */
+
+static int load_order(struct train *t, int64_t epoch, struct err *e)
+{
+    const size_t n = t->n[TRAIN_SET];
+
+    if (t->order_epoch == epoch)
+        return 0;
+    t->order_epoch = epoch;
+    if (strcmp(t->o->shuffle, "none") != 0)
+        return order_permute((uint64_t)t->o->common.seed, (uint32_t)epoch, PHILOX_SITE_ORDER,
+                             n, t->order, e);
+    for (size_t i = 0; i < n; i++)
+        t->order[i] = (uint32_t)i;
+    return 0;
+}
+
+/* ---- planning ---- */
+
+struct extent {
+    size_t tokens, rows, longest;
+};
+
+static void widen(struct model_limits *l, const struct extent *x, size_t n)
+{
+    if ((int64_t)x->tokens > l->tokens)
+        l->tokens = (int64_t)x->tokens;
+    if ((int64_t)x->rows > l->rows)
+        l->rows = (int64_t)x->rows;
+    if ((int64_t)x->longest > l->max_len)
+        l->max_len = (int64_t)x->longest;
+    if ((int64_t)n > l->sequences)
+        l->sequences = (int64_t)n;
+}
+
+/* The largest of the micro-batches that items[0..n-1] (NULL: 0, 1, 2 ...) make. */
+static void widen_set(const struct train *t, enum train_set set, uint32_t epoch,
+                      const uint32_t *items, bool exact, struct model_limits *l)
+{
+    const size_t n = t->n[set], batch = (size_t)t->o->batch;
+
+    for (size_t from = 0; from < n; from += batch) {
+        const size_t m = batch < n - from ? batch : n - from;
+        struct extent x = {0};
+
+        for (size_t i = from; i < from + m; i++) {
+            const size_t item = items ? items[i] : i;
+            const size_t len = t->task->tokens(t, set, item);
+
+            x.tokens += len;
+            x.rows += exact ? t->task->rows(t, set, epoch, item) : len;
+            if (len > x.longest)
+                x.longest = len;
+        }
+        widen(l, &x, m);
+    }
+}
+
+/* What the largest micro-batch of the known order of all epochs takes. */
+static int find_limits(struct train *t, struct model_limits *l, struct err *e)
+{
+    const int64_t epochs = t->steps_per_epoch
+                               ? (t->total + t->steps_per_epoch - 1) / t->steps_per_epoch
+                               : 0;
+    uint64_t all = 0;
+    bool exact;
+
+    *l = (struct model_limits){.train = t->total > 0};
+    for (size_t i = 0; i < t->n[TRAIN_SET]; i++)
+        all += t->task->tokens(t, TRAIN_SET, i);
+    exact = !t->job->mlm || all * (uint64_t)(epochs ? epochs : 1) < COUNT_BUDGET;
+    for (int64_t epoch = 0; epoch < epochs; epoch++) {
+        if (load_order(t, epoch, e))
+            return -1;
+        widen_set(t, TRAIN_SET, (uint32_t)epoch, t->order, exact, l);
+    }
+    widen_set(t, EVAL_SET, MASK_HELDOUT, NULL, exact, l);
+    return 0;
+}
+
+static int choose_best(struct train *t, struct err *e)
+{
+    t->best = !t->o->eval ? "last" : t->o->best ? t->o->best : t->task->default_best(t);
+    if (strcmp(t->best, "last") == 0 || t->task->knows(t, t->best, &t->best_lower))
+        return 0;
+    return err_set(e, ERR_USAGE, "--best %s: there is no such metric for this kind of model",
+                   t->best);
+}
+
+static int count_steps(struct train *t, struct err *e)
+{
+    const int64_t n = (int64_t)t->n[TRAIN_SET], step = t->o->batch * t->o->accum;
+
+    t->steps_per_epoch = (n + step - 1) / step;
+    if (t->o->max_steps >= 0)
+        t->total = t->o->max_steps;
+    else
+        t->total = t->o->epochs * t->steps_per_epoch;
+    if (t->total > 0 && n == 0)
+        return err_set(e, ERR_DATA, "%s: no %s to train on", t->data.name, t->task->items);
+    return schedule_init(&t->schedule, t->o->schedule, t->o->lr, t->o->warmup, t->total, e);
+}
+
+static int reserve(struct train *t, const struct model_limits *l, struct err *e)
+{
+    const bool classify = !t->job->mlm;
+    const struct config *c = model_config(t->model);
+    const int targets = classify && c->problem != PROBLEM_SINGLE ? c->n_labels : 0;
+
+    t->order = t->order ? t->order : mem_alloc(t->n[TRAIN_SET], sizeof *t->order, "order", e);
+    if (!t->order || batch_reserve(&t->batch, (size_t)l->tokens, (size_t)l->sequences,
+                                   (size_t)(l->rows > l->sequences ? l->rows : l->sequences) + 1,
+                                   targets, e))
+        return -1;
+    if (classify) {
+        t->logits = mem_alloc((size_t)l->sequences, (size_t)c->n_labels * sizeof *t->logits,
+                              "logits", e);
+        if (!t->logits)
+            return -1;
+    }
+    return model_reserve(t->model, l, e);
+}
+
+int train_plan(struct train *t, struct err *e)
+{
+    struct model_limits l;
+    size_t bytes;
+
+    if (choose_best(t, e) || count_steps(t, e))
+        return -1;
+    t->order = mem_alloc(t->n[TRAIN_SET], sizeof *t->order, "the order of the items", e);
+    if (!t->order || find_limits(t, &l, e))
+        return -1;
+    if (t->o->predictions && t->task->predict) {
+        if (io_out_open(&t->predictions, t->o->predictions, e))
+            return -1;
+        widen_set(t, SCORE_SET, 0, NULL, true, &l);
+    }
+    if (l.sequences == 0) /* nothing to run: the model is written as loaded */
+        l = (struct model_limits){.tokens = 1, .sequences = 1, .rows = 1, .max_len = 1};
+    bytes = model_bytes(t->model, &l);
+    for (int which = 0; which < 2; which++) {
+        const struct dataset *d = which ? &t->heldout : &t->data;
+
+        for (size_t i = 0; i < d->n_blocks; i++)
+            bytes += toks_block_bytes(d->block[i]);
+    }
+    if (t->total > 0 && strcmp(t->best, "last") != 0)
+        bytes += model_state_bytes(t->model, STATE_PARAMS);
+    msg_note(t->msg, "%.1f million parameters, %.0f MB of memory at most",
+             (double)model_parameters(t->model) / 1e6, (double)bytes / 1e6);
+    return reserve(t, &l, e);
+}
+
+/* ---- evaluation ---- */
+
+int train_score_batch(struct train *t, struct loss_sum *sum, struct err *e)
+{
+    if (t->batch.n_rows == 0)
+        return 0;
+    return model_evaluate(t->model, &t->batch, t->logits, sum, e);
+}
+
+/* 1: a signal came, the evaluation is dropped. */
+static int run_eval(struct train *t, struct train_result *r, struct err *e)
+{
+    const size_t n = t->n[EVAL_SET], batch = (size_t)t->o->batch;
+    struct loss_sum sum = {0};
+
+    if (t->task->judge_begin(t, e))
+        return -1;
+    for (size_t from = 0; from < n; from += batch) {
+        const size_t to = n - from < batch ? n : from + batch;
+
+        if (stop_asked(t->job->stop))
+            return 1;
+        batch_reset(&t->batch);
+        for (size_t i = from; i < to; i++)
+            if (t->task->add(t, EVAL_SET, MASK_HELDOUT, i, (uint32_t)(i - from), e))
+                return -1;
+        if (train_score_batch(t, &sum, e) || t->task->judge_batch(t, e))
+            return -1;
+        msg_progress(t->msg, "validation: %zu of %zu %s", to, n, t->task->items);
+    }
+    return t->task->judge_end(t, &sum, r, e);
+}
+
+/* Keeps the weights when they are the best so far; of equals the earliest stay. */
+static int keep_best(struct train *t, const struct train_result *r, struct err *e)
+{
+    const double value = train_value(r, t->best);
+    const bool better = t->state.best_step < 0 ||
+                        (t->best_lower ? value < t->state.best_value
+                                       : value > t->state.best_value);
+
+    if (strcmp(t->best, "last") == 0 || isnan(value) || !better)
+        return 0;
+    t->state.best_step = r->step;
+    t->state.best_value = value;
+    if (!t->best_params)
+        t->best_params = mem_alloc(model_state_bytes(t->model, STATE_PARAMS), 1,
+                                   "the best weights", e);
+    return t->best_params ? model_state_get(t->model, STATE_PARAMS, t->best_params, e) : -1;
+}
+
+static int evaluate(struct train *t, struct err *e)
+{
+    struct train_state *s = &t->state;
+    struct train_result r = {.step = s->step};
+    const double start = train_clock();
+    int rc = run_eval(t, &r, e);
+
+    if (rc)
+        return rc;
+    r.seconds = train_clock() - start;
+    if (mem_grow(&s->results, &s->cap_results, s->n_results + 1, sizeof r, e))
+        return -1;
+    s->results[s->n_results++] = r;
+    s->evaluated = s->step;
+    train_show_eval(t, &r);
+    return keep_best(t, &r, e) || train_log_eval(t, &r, e) ? -1 : 0;
+}
+
+static bool eval_is_due(const struct train *t)
+{
+    const int64_t step = t->state.step;
+    const bool last = step == t->total;
+
+    if (!t->o->eval || t->state.evaluated == step)
+        return false;
+    if (step == 0)
+        return last;
+    if (t->o->eval_every)
+        return step % t->o->eval_every == 0 || last;
+    return step % t->steps_per_epoch == 0 || last;
+}
+
+/* ---- steps ---- */
+
+/* What a step is made of: items [from, to) of the epoch's order. */
+struct step {
+    int64_t number; /* from 1 */
+    uint32_t epoch;
+    size_t from, to;
+    double weight, scale;
+    int64_t tokens;
+    struct loss_sum sum;
+};
+
+static int begin_step(struct train *t, struct step *s, struct err *e)
+{
+    const size_t n = t->n[TRAIN_SET], size = (size_t)(t->o->batch * t->o->accum);
+    const int64_t at = t->state.step % t->steps_per_epoch;
+
+    *s = (struct step){.number = t->state.step + 1,
+                       .epoch = (uint32_t)(t->state.step / t->steps_per_epoch)};
+    if (load_order(t, s->epoch, e))
+        return -1;
+    s->from = (size_t)at * size;
+    s->to = n - s->from < size ? n : s->from + size;
+    for (size_t i = s->from; i < s->to; i++)
+        s->weight += t->task->weight(t, TRAIN_SET, s->epoch, t->order[i]);
+    s->scale = s->weight > 0 ? 1.0 / s->weight : 0;
+    if (at == 0) {
+        t->state.sum = (struct loss_sum){0};
+        t->state.seconds = 0;
+    }
+    return 0;
+}
+
+/* A loss or gradient that is no number: names the records of the micro-batch or step. */
+static int not_a_number(const struct train *t, const struct step *s, const char *what,
+                        size_t from, size_t to, struct err *e)
+{
+    struct buf keys = {0};
+    struct err ignored = {0};
+    struct toks_record r;
+    char room[24];
+    size_t len;
+
+    for (size_t i = from; i < to; i++) {
+        const char *key;
+
+        t->task->record(t, t->order[i], &r);
+        key = dataset_key(&r, room, &len);
+        if (buf_addf(&keys, &ignored, "%s%.*s", i > from ? ", " : "",
+                     (int)(len < 80 ? len : 80), key))
+            break;
+        if (keys.len > 1200 && i + 1 < to) {
+            if (buf_puts(&keys, " and more", &ignored))
+                err_clear(&ignored);
+            break;
+        }
+    }
+    err_set(e, ERR_RUN, "the %s of step %lld is not a finite number; a smaller --lr may help; "
+            "its records have the keys %s", what, (long long)s->number,
+            keys.data ? keys.data : "");
+    buf_free(&keys);
+    return -1;
+}
+
+static int micro_batch(struct train *t, struct step *s, size_t from, size_t to, struct err *e)
+{
+    struct loss_sum sum = {0};
+
+    batch_reset(&t->batch);
+    for (size_t i = from; i < to; i++)
+        if (t->task->add(t, TRAIN_SET, s->epoch, t->order[i], (uint32_t)(i - s->from), e))
+            return -1;
+    s->tokens += t->batch.n_tok;
+    if (t->batch.n_rows == 0) /* not one token was masked */
+        return 0;
+    if (model_gradient(t->model, &t->batch, s->scale, (uint32_t)s->number, &sum, e))
+        return -1;
+    if (!isfinite(sum.loss))
+        return not_a_number(t, s, "loss", from, to, e);
+    s->sum.loss += sum.loss;
+    s->sum.weight += sum.weight;
+    s->sum.rows += sum.rows;
+    s->sum.right += sum.right;
+    return 0;
+}
+
+static void report(struct train *t, const struct step *s, size_t to)
+{
+    const int64_t batch = (int64_t)((to + (size_t)t->o->batch - 1) / (size_t)t->o->batch);
+    const int64_t batches = ((int64_t)t->n[TRAIN_SET] + t->o->batch - 1) / t->o->batch;
+
+    msg_progress(t->msg, "step %lld of %lld, epoch %u, batch %lld of %lld",
+                 (long long)s->number, (long long)t->total, s->epoch + 1, (long long)batch,
+                 (long long)batches);
+    if (batch % REPORT_EVERY == 0 && batch < batches)
+        train_show_batch(t, batch, batches);
+}
+
+static int update(struct train *t, const struct step *s, double *lr, double *norm,
+                  struct err *e)
+{
+    const struct model_update u = {
+        .lr = *lr = schedule_lr(&t->schedule, s->number),
+        .beta1 = t->o->beta1,
+        .beta2 = t->o->beta2,
+        .eps = t->o->eps,
+        .clip = t->o->clip,
+        .weight_decay = t->o->weight_decay,
+        .t = s->number,
+    };
+
+    if (model_update(t->model, &u, norm, e))
+        return -1;
+    return isfinite(*norm) ? 0 : not_a_number(t, s, "gradient", s->from, s->to, e);
+}
+
+static int end_epoch(struct train *t, struct err *e)
+{
+    struct train_state *s = &t->state;
+
+    if (mem_grow(&s->epochs, &s->cap_epochs, s->n_epochs + 1, sizeof *s->epochs, e))
+        return -1;
+    s->epochs[s->n_epochs++] = (struct train_epoch){
+        s->sum.weight > 0 ? s->sum.loss / s->sum.weight : 0, s->seconds, s->step};
+    train_show_epoch(t);
+    return 0;
+}
+
+static int one_step(struct train *t, struct err *e)
+{
+    struct train_state *state = &t->state;
+    const double start = train_clock();
+    double lr, norm, seconds;
+    struct step s;
+
+    if (begin_step(t, &s, e))
+        return -1;
+    for (size_t from = s.from; from < s.to; from += (size_t)t->o->batch) {
+        const size_t rest = s.to - from;
+        const size_t to = from + (rest < (size_t)t->o->batch ? rest : (size_t)t->o->batch);
+
+        if (micro_batch(t, &s, from, to, e))
+            return -1;
+        report(t, &s, to);
+    }
+    if (update(t, &s, &lr, &norm, e))
+        return -1;
+    seconds = train_clock() - start;
+    state->step++;
+    state->sum.loss += s.sum.loss;
+    state->sum.weight += s.sum.weight;
+    state->seconds += seconds;
+    if (train_log_step(t, &s.sum, lr, norm, s.tokens, seconds, e))
+        return -1;
+    if (state->step % t->steps_per_epoch == 0 || state->step == t->total)
+        return end_epoch(t, e);
+    return 0;
+}
+
+/* ---- the loop ---- */
+
+static int stop_here(struct train *t, struct err *e)
+{
+    if (t->saved_step != t->state.step && train_save(t, e))
+        return -1;
+    return err_set(e, ERR_AGAIN, "stopped after step %lld of %lld; saved in '%s': the same "
+                   "command with --resume goes on", (long long)t->state.step,
+                   (long long)t->total, t->root);
+}
+
+int train_loop(struct train *t, struct err *e)
+{
+    const int64_t start = t->state.step;
+
+    train_show_plan(t);
+    for (;;) {
+        const int64_t step = t->state.step;
+
+        if (eval_is_due(t) && evaluate(t, e) < 0)
+            return -1;
+        if (stop_asked(t->job->stop))
+            return stop_here(t, e);
+        if (t->o->save_every && step > start && step < t->total &&
+            step % t->o->save_every == 0 && train_save(t, e))
+            return -1;
+        if (step >= t->total)
+            return 0;
+        if (one_step(t, e))
+            return -1;
+    }
+}
