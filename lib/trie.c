@@ -120,11 +120,12 @@ static int fits(const struct builder *b, const struct trie *t, uint32_t k, size_
 /*
  * Places the children of every node, parents first (nodes are numbered in order of their
  * making).  An only child takes the lowest free place; larger families, which rarely fit into
- * gaps, are looked for from where the search for the last one had to go.
+ * gaps, are looked for from where the search for the last one had to go.  Places below 256
+ * stay empty, so that no base is negative.
  */
 static int place_all(const struct builder *b, struct trie *t, struct err *e)
 {
-    size_t cap = 0, value_cap = 0, low = 1, far = 1;
+    size_t cap = 0, value_cap = 0, low = 256, far = 256;
 
     if (room(t, &cap, &value_cap, 1024, e))
         return -1;
@@ -146,7 +147,7 @@ static int place_all(const struct builder *b, struct trie *t, struct err *e)
         for (;; at++, tries++) {
             if (room(t, &cap, &value_cap, at + 1024, e))
                 return -1;
-            if (t->node[at].parent == TRIE_NONE && at >= least && fits(b, t, k, at - least))
+            if (t->node[at].parent == TRIE_NONE && fits(b, t, k, at - least))
                 break;
         }
         if (tries > 64 && count > 1)

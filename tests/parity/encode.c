@@ -5,6 +5,9 @@
  *     encode DIR             frames of text in, frames of ids and word starts out
  *     encode DIR --plain     the same with special tokens taken as text
  *     encode DIR --decode    frames of ids in, frames of text out (--skip: without specials)
+ *     encode DIR --input N   frames of two texts in, frames of the ids and types of the whole
+ *                            input of at most N places out (0: no limit); a first segment
+ *                            alone is followed by a frame of the one byte 0xff
  *     encode DIR --hash      prints the hash, the size and the template
  *
  * A frame is a 32-bit count in the machine's order and so many bytes or 32-bit numbers.
@@ -79,6 +82,50 @@ static int decode_all(const struct tokenizer *t, bool skip, struct err *e)
     return rc;
 }
 
+/* One input of one or two texts; returns -1 when out of memory. */
+static int write_input(const struct tokenizer *t, struct tok_ids *a, struct tok_ids *b,
+                       int64_t max_len, struct err *e)
+{
+    const struct template *m = tokenizer_template(t);
+    size_t n_a = a->n, n_b = b ? b->n : 0, n;
+    const size_t most = n_a + n_b + (size_t)template_specials(m, b != NULL) + 1;
+    int32_t *ids = mem_alloc(most, 2 * sizeof *ids, "input", e);
+    static const uint32_t none[1];
+
+    if (!ids)
+        return -1;
+    template_cut(m, max_len, &n_a, b ? &n_b : NULL);
+    n = template_fill(m, a->id, n_a, b ? b->id ? b->id : none : NULL, n_b, ids, ids + most, NULL);
+    write_frame(ids, sizeof *ids, n);
+    write_frame(ids + most, sizeof *ids, n);
+    free(ids);
+    return 0;
+}
+
+static int input_all(const struct tokenizer *t, int64_t max_len, struct err *e)
+{
+    struct encoder *enc = encoder_new(t, e);
+    struct tok_ids a = {0}, b = {0};
+    struct buf in = {0};
+    int rc = enc ? 1 : -1;
+
+    while (rc > 0 && (rc = read_frame(&in, 1, e)) > 0) {
+        bool pair;
+
+        a.n = b.n = 0;
+        rc = encoder_encode(enc, in.data, in.len, &a, e) || read_frame(&in, 1, e) <= 0 ? -1 : 1;
+        pair = rc > 0 && !(in.len == 1 && in.data[0] == (char)0xff);
+        if (rc > 0 && ((pair && encoder_encode(enc, in.data, in.len, &b, e)) ||
+                       write_input(t, &a, pair ? &b : NULL, max_len, e)))
+            rc = -1;
+    }
+    tok_ids_free(&a);
+    tok_ids_free(&b);
+    buf_free(&in);
+    encoder_free(enc);
+    return rc;
+}
+
 static void print_template(const struct template_piece *piece, int n)
 {
     for (int i = 0; i < n; i++)
@@ -102,6 +149,8 @@ int main(int argc, char **argv)
         printf("%d %d %d %d %d\n", m->cls, m->sep, m->pad, m->unk, m->mask);
     } else if (t && strcmp(mode, "--decode") == 0) {
         rc = decode_all(t, argc > 3, &e);
+    } else if (t && strcmp(mode, "--input") == 0) {
+        rc = input_all(t, argc > 3 ? strtol(argv[3], NULL, 10) : 0, &e);
     } else if (t) {
         rc = encode_all(t, strcmp(mode, "--plain") == 0, &e);
     }
