@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "report.h"
+#include "utf8.h"
 
 #include <jansson.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,17 +26,32 @@ static json_t *pair(const struct metrics_interval *i)
     return json_pack("[o, o]", real(i->low), real(i->high));
 }
 
+/* Both give NULL, and free what they were given, once memory is short: the callers go on. */
+static json_t *append(json_t *array, json_t *value)
+{
+    if (json_array_append_new(array, value) == 0)
+        return array;
+    json_decref(array);
+    return NULL;
+}
+
+static json_t *put(json_t *object, const char *name, json_t *value)
+{
+    if (json_object_set_new(object, name, value) == 0)
+        return object;
+    json_decref(object);
+    return NULL;
+}
+
 /* ---- one file ----------------------------------------------------------------------- */
 
 /* Those of a single-label file are always there, null in files of another kind. */
-static int add_metrics(const struct report *r, json_t *o)
+static json_t *add_metrics(const struct report *r, json_t *o)
 {
-    int bad = 0;
-
     for (int m = 0; m < METRIC_COUNT; m++)
         if (metric_has(m, r->s->kind) || metric_has(m, SCORES_SINGLE))
-            bad |= json_object_set_new(o, metric_name(m), real(r->m->value[m]));
-    return bad;
+            o = put(o, metric_name(m), real(r->m->value[m]));
+    return o;
 }
 
 static json_t *matrix(const struct report *r)
@@ -49,8 +66,8 @@ static json_t *matrix(const struct report *r)
         json_t *row = json_array();
 
         for (size_t j = 0; j < k; j++)
-            json_array_append_new(row, whole(r->m->confusion[i * k + j]));
-        json_array_append_new(rows, row);
+            row = append(row, whole(r->m->confusion[i * k + j]));
+        rows = append(rows, row);
     }
     return rows;
 }
@@ -60,7 +77,7 @@ static json_t *labels(const struct report *r)
     json_t *array = json_array();
 
     for (size_t i = 0; i < r->m->n_labels; i++)
-        json_array_append_new(array, json_string(r->s->labels[i]));
+        array = append(array, json_string(r->s->labels[i]));
     return array;
 }
 
@@ -71,21 +88,19 @@ static json_t *classes(const struct report *r)
     for (size_t i = 0; i < r->m->n_labels; i++) {
         const struct metrics_class *c = &r->m->classes[i];
         json_t *o = json_object();
-        int bad = json_object_set_new(o, "label", json_string(r->s->labels[i])) |
-                  json_object_set_new(o, "precision", real(c->precision)) |
-                  json_object_set_new(o, "recall", real(c->recall)) |
-                  json_object_set_new(o, "f1", real(c->f1)) |
-                  json_object_set_new(o, "support", whole(c->gold)) |
-                  json_object_set_new(o, "predicted", whole(c->pred));
 
-        if (r->s->kind == SCORES_MULTI)
-            bad |= json_object_set_new(o, "mcc", real(c->mcc)) |
-                   json_object_set_new(o, "auc", real(c->auc)) |
-                   json_object_set_new(o, "log_loss", real(c->log_loss));
-        if (bad || json_array_append_new(array, o)) {
-            json_decref(array);
-            return NULL;
+        o = put(o, "label", json_string(r->s->labels[i]));
+        o = put(o, "precision", real(c->precision));
+        o = put(o, "recall", real(c->recall));
+        o = put(o, "f1", real(c->f1));
+        o = put(o, "support", whole(c->gold));
+        o = put(o, "predicted", whole(c->pred));
+        if (r->s->kind == SCORES_MULTI) {
+            o = put(o, "mcc", real(c->mcc));
+            o = put(o, "auc", real(c->auc));
+            o = put(o, "log_loss", real(c->log_loss));
         }
+        array = append(array, o);
     }
     return array;
 }
@@ -96,7 +111,7 @@ static json_t *intervals(const struct metrics_interval *interval)
 
     for (int m = 0; m < METRIC_COUNT; m++)
         if (!isnan(interval[m].low))
-            json_object_set_new(o, metric_name(m), pair(&interval[m]));
+            o = put(o, metric_name(m), pair(&interval[m]));
     return o;
 }
 
@@ -108,60 +123,83 @@ static json_t *batches(const struct report *r, struct err *e)
 
     for (size_t from = 0, to; array && from < r->s->n; from = to) {
         to = r->s->n - from > r->batch ? from + r->batch : r->s->n;
-        json_array_append_new(array, real(metrics_mcc_rows(r->s, from, to, room)));
+        array = append(array, real(metrics_mcc_rows(r->s, from, to, room)));
     }
     free(room);
     return array;
 }
 
-/* The object as one line; takes it. */
-static int dump(json_t *o, int bad, struct buf *out, struct err *e)
-{
-    char *text = bad ? NULL : json_dumps(o, JSON_PRESERVE_ORDER);
-    int rc;
+struct sink {
+    struct buf *out;
+    struct err *e;
+};
 
-    json_decref(o);
-    if (!text)
-        return err_oom(e, "JSON", 0);
-    rc = buf_puts(out, text, e) || buf_putc(out, '\n', e);
-    free(text);
-    return rc ? -1 : 0;
+static int take_text(const char *text, size_t n, void *data)
+{
+    const struct sink *to = data;
+
+    return buf_add(to->out, text, n, to->e);
 }
 
-/* jansson takes UTF-8 alone, and JSON is nothing else. */
+/*
+ * The object as one line; takes it.  Our own callback, because jansson can miss a failure
+ * to grow its own buffer in the middle of a text.
+ */
+static int dump(json_t *o, struct buf *out, struct err *e)
+{
+    struct sink to = {out, e};
+    const int rc = o ? json_dump_callback(o, take_text, &to, JSON_PRESERVE_ORDER) : -1;
+
+    json_decref(o);
+    if (e->code)
+        return -1;
+    return rc ? err_oom(e, "JSON", 0) : buf_putc(out, '\n', e);
+}
+
+static bool is_utf8(const char *s)
+{
+    const size_t n = strlen(s);
+
+    for (size_t at = 0, used; at < n; at += used) {
+        const uint32_t c = utf8_next((const uint8_t *)s + at, n - at, &used);
+
+        if ((used == 1 && c > 0x7f) || (used == 3 && c < 0x800) ||
+            (used == 4 && c < 0x10000) || c > 0x10ffff || (c >= 0xd800 && c < 0xe000))
+            return false;
+    }
+    return true;
+}
+
+/* JSON is UTF-8 and nothing else. */
 static int check_labels(const struct scores *s, struct err *e)
 {
-    for (size_t i = 0; i < s->n_labels; i++) {
-        json_t *text = json_string(s->labels[i]);
-
-        if (!text)
+    for (size_t i = 0; i < s->n_labels; i++)
+        if (!is_utf8(s->labels[i]))
             return err_set(e, ERR_DATA, "label %zu of the scores is not UTF-8: no JSON can "
                            "hold it", i + 1);
-        json_decref(text);
-    }
     return 0;
 }
 
 int report_json(const struct report *r, struct buf *out, struct err *e)
 {
     json_t *o;
-    int bad;
 
     if (check_labels(r->s, e))
         return -1;
-    o = json_object();
-    bad = json_object_set_new(o, "n", whole(r->m->n)) |
-          json_object_set_new(o, "skipped", whole(r->m->skipped)) |
-          json_object_set_new(o, "kind", json_string(kind_names[r->s->kind])) |
-          add_metrics(r, o) | json_object_set_new(o, "confusion", matrix(r)) |
-          json_object_set_new(o, "labels", labels(r)) |
-          json_object_set_new(o, "per_class", classes(r));
+    o = put(json_object(), "n", whole(r->m->n));
+    o = put(o, "skipped", whole(r->m->skipped));
+    o = put(o, "kind", json_string(kind_names[r->s->kind]));
+    o = add_metrics(r, o);
+    o = put(o, "confusion", matrix(r));
+    o = put(o, "labels", labels(r));
+    o = put(o, "per_class", classes(r));
     if (r->batch)
-        bad |= json_object_set_new(o, "mcc_batches", batches(r, e));
-    if (r->times)
-        bad |= json_object_set_new(o, "resamples", whole(r->times)) |
-               json_object_set_new(o, "intervals", intervals(r->interval));
-    return dump(o, bad, out, e);
+        o = put(o, "mcc_batches", batches(r, e));
+    if (r->times) {
+        o = put(o, "resamples", whole(r->times));
+        o = put(o, "intervals", intervals(r->interval));
+    }
+    return dump(o, out, e);
 }
 
 /* ---- two files ---------------------------------------------------------------------- */
@@ -172,7 +210,7 @@ static json_t *count_values(const double *value)
 
     for (int m = 0; m < METRIC_COUNT; m++)
         if (metric_has(m, SCORES_SINGLE) && m < METRIC_AUC)
-            json_object_set_new(o, metric_name(m), real(value[m]));
+            o = put(o, metric_name(m), real(value[m]));
     return o;
 }
 
@@ -180,20 +218,18 @@ int report_paired_json(const struct metrics_paired *p, size_t n, struct buf *out
                        struct err *e)
 {
     double difference[METRIC_COUNT];
-    json_t *o = json_object();
-    int bad;
+    json_t *o = put(json_object(), "n", whole(n));
 
     for (int m = 0; m < METRIC_COUNT; m++)
         difference[m] = p->b[m] - p->a[m];
-    bad = json_object_set_new(o, "n", whole(n)) |
-          json_object_set_new(o, "a", count_values(p->a)) |
-          json_object_set_new(o, "b", count_values(p->b)) |
-          json_object_set_new(o, "difference", count_values(difference)) |
-          json_object_set_new(o, "intervals", intervals(p->interval)) |
-          json_object_set_new(o, "both_right", whole(p->both)) |
-          json_object_set_new(o, "only_a", whole(p->only_a)) |
-          json_object_set_new(o, "only_b", whole(p->only_b)) |
-          json_object_set_new(o, "both_wrong", whole(p->neither)) |
-          json_object_set_new(o, "mcnemar_p", real(p->p_mcnemar));
-    return dump(o, bad, out, e);
+    o = put(o, "a", count_values(p->a));
+    o = put(o, "b", count_values(p->b));
+    o = put(o, "difference", count_values(difference));
+    o = put(o, "intervals", intervals(p->interval));
+    o = put(o, "both_right", whole(p->both));
+    o = put(o, "only_a", whole(p->only_a));
+    o = put(o, "only_b", whole(p->only_b));
+    o = put(o, "both_wrong", whole(p->neither));
+    o = put(o, "mcnemar_p", real(p->p_mcnemar));
+    return dump(o, out, e);
 }
