@@ -253,11 +253,20 @@ static void plan_memory(const struct model *m, const struct model_limits *l, str
     to->plan.logits = mat_f32(to->out.logits, l->rows, m->config.n_labels);
 }
 
+/* Within these no product of two extents leaves 64 bits. */
+static bool can_plan(const struct model_limits *l)
+{
+    return l->tokens >= 0 && l->tokens <= INT32_MAX && l->sequences >= 0 &&
+           l->sequences < INT32_MAX && l->rows >= 0 && l->rows <= INT32_MAX;
+}
+
 size_t model_bytes(const struct model *m, const struct model_limits *l)
 {
     struct model sizes = {0};
     struct arena state = {0}, memory = {0};
 
+    if (!can_plan(l))
+        return SIZE_MAX;
     plan_state(m, &state, &sizes);
     plan_memory(m, l, &memory, &sizes);
     if (state.overflow || memory.overflow)
@@ -307,8 +316,7 @@ int model_reserve(struct model *m, const struct model_limits *l, struct err *e)
     struct arena a = {0};
     struct model sizes = {0};
 
-    if (l->tokens < 0 || l->tokens > INT32_MAX || l->sequences < 0 ||
-        l->sequences >= INT32_MAX || l->rows < 0 || l->rows > INT32_MAX)
+    if (!can_plan(l))
         return err_set(e, ERR_INTERNAL, "a batch of %lld tokens cannot be planned",
                        (long long)l->tokens);
     if (l->train && reserve_state(m, e))
