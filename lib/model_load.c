@@ -160,17 +160,20 @@ static int find_base(struct loader *l, struct err *e)
     return 0;
 }
 
-/* The tensors first..last of the head, when all are there in the right shape. */
-static bool find_head(struct loader *l, enum param_id first, enum param_id last)
+enum found { ABSENT, UNFIT, WHOLE };
+
+/* The tensors first..last of the head: used when all are there in the right shape. */
+static enum found find_head(struct loader *l, enum param_id first, enum param_id last)
 {
     const struct params *p = &l->m->params;
-    bool whole = true;
+    bool whole = true, any = false;
 
     for (int id = first; id <= (int)last; id++) {
         const struct param *t = params_find(p, (enum param_id)id, 0);
         const struct weight *w = t ? find_tensor(l, t) : NULL;
 
         whole = whole && (!t || (w && same_shape(t, w)));
+        any = any || w;
         if (t && w)
             l->from[t - p->list] = w;
     }
@@ -180,7 +183,7 @@ static bool find_head(struct loader *l, enum param_id first, enum param_id last)
         if (t)
             l->from[t - p->list] = NULL;
     }
-    return whole;
+    return whole ? WHOLE : any ? UNFIT : ABSENT;
 }
 
 static void drop_head(struct loader *l, enum param_id first, enum param_id last)
@@ -189,36 +192,46 @@ static void drop_head(struct loader *l, enum param_id first, enum param_id last)
         l->from[params_find(&l->m->params, (enum param_id)id, 0) - l->m->params.list] = NULL;
 }
 
+/* One line about what is new of dense and classifier. */
+static void tell_new_head(const struct loader *l, bool dense, enum found found, bool kept,
+                          struct msg *msg)
+{
+    const int n = l->m->config.n_labels;
+    const char *s = n == 1 ? "" : "s";
+    const char *why = found == WHOLE   ? "has one for other labels"
+                      : found == UNFIT ? "has one of another size"
+                                       : "has none";
+
+    if (dense || l->m->config.family == FAMILY_ROBERTA)
+        msg_note(msg, "the classification head is new (%d label%s): '%s' %s", n, s, l->o->dir,
+                 why);
+    else if (kept)
+        msg_note(msg, "the pooler is new: '%s' has none", l->o->dir);
+    else
+        msg_note(msg, "the pooler and the classification head are new (%d label%s): '%s' %s", n,
+                 s, l->o->dir, found == ABSENT ? "has neither" : why);
+}
+
 static int find_classifier(struct loader *l, struct msg *msg, struct err *e)
 {
     const struct config *c = &l->m->config;
-    const bool roberta = c->family == FAMILY_ROBERTA;
-    const bool dense = find_head(l, PARAM_DENSE_W, PARAM_DENSE_B);
-    const bool there = find_head(l, PARAM_CLASS_W, PARAM_CLASS_B);
-    bool kept = there && labels_match(l);
-    const char *why = kept ? "" : there ? "has one for other labels" : "has none that fits";
+    const bool dense = find_head(l, PARAM_DENSE_W, PARAM_DENSE_B) == WHOLE;
+    const enum found found = find_head(l, PARAM_CLASS_W, PARAM_CLASS_B);
+    bool kept = found == WHOLE && labels_match(l);
 
-    if (roberta && !(kept && dense)) {
+    if (c->family == FAMILY_ROBERTA && !(kept && dense)) {
         kept = false;
         drop_head(l, PARAM_DENSE_W, PARAM_DENSE_B);
     }
     if (!kept)
         drop_head(l, PARAM_CLASS_W, PARAM_CLASS_B);
-    if (l->o->need_head && (!kept || !dense))
+    if (kept && dense)
+        return 0;
+    if (l->o->need_head)
         return err_set(e, ERR_DATA,
                        "'%s' has no classification head for %d label%s; finetune makes one",
                        l->o->dir, c->n_labels, c->n_labels == 1 ? "" : "s");
-    if (kept && dense)
-        return 0;
-    if (roberta || dense)
-        msg_note(msg, "the classification head is new (%d label%s): '%s' %s", c->n_labels,
-                 c->n_labels == 1 ? "" : "s", l->o->dir, why);
-    else if (kept)
-        msg_note(msg, "the pooler is new: '%s' has none", l->o->dir);
-    else
-        msg_note(msg, "the pooler and the classification head are new (%d label%s): '%s' %s",
-                 c->n_labels, c->n_labels == 1 ? "" : "s", l->o->dir,
-                 there ? why : "has neither");
+    tell_new_head(l, dense, found, kept, msg);
     return 0;
 }
 
@@ -226,7 +239,7 @@ static int find_heads(struct loader *l, struct msg *msg, struct err *e)
 {
     if (l->m->head == HEAD_CLASSIFY)
         return find_classifier(l, msg, e);
-    if (!find_head(l, PARAM_MLM_W, PARAM_DECODER_W))
+    if (find_head(l, PARAM_MLM_W, PARAM_DECODER_W) != WHOLE)
         msg_note(msg, "the masked-LM head is new: '%s' has none", l->o->dir);
     return 0;
 }
