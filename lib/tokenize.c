@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ *     records_next_chunk  ->  encoder of the job  ->  toks_put
+ *     (one at a time)         (in parallel)           (in order)
+ *
+ * A job is a chunk of whole records with the ids of its texts.
+ */
+#include "tokenize.h"
+#include "modelpath.h"
+#include "par.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+/* Text in flight beyond which reading waits; one job may always go on. */
+enum { FLIGHT = 24 << 20, LARGE_IDS = 1 << 20 };
+
+struct job {
+    struct record_chunk chunk;
+    struct encoder *encoder;
+    struct tok_ids ids; /* of all texts, one after the other */
+    size_t *end;        /* ids up to the end of a record's text and of its pair (2 * n) */
+    size_t end_cap, bytes;
+};
+
+struct line {
+    struct records *in;
+    struct toks_writer *out;
+    struct tokenize_report *report;
+    const struct template *template;
+    const struct tokenize_options *o;
+    struct msg *msg;
+    struct record_chunk first; /* read before the stream could be begun */
+    bool have_first;
+    pthread_mutex_t lock;
+    pthread_cond_t landed;
+    size_t flight; /* bytes of the chunks between read and write */
+    bool waiting_ends; /* a job failed: nobody may wait any more */
+    struct timespec drawn;
+};
+
+static double seconds(clockid_t clock)
+{
+    struct timespec t;
+
+    clock_gettime(clock, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Waits until there is room for another chunk.  The writers need no lock of the reader. */
+static void wait_for_room(struct line *l)
+{
+    pthread_mutex_lock(&l->lock);
+    while (l->flight > FLIGHT && !l->waiting_ends)
+        pthread_cond_wait(&l->landed, &l->lock);
+    pthread_mutex_unlock(&l->lock);
+}
+
+static void change_flight(struct line *l, size_t more, size_t less)
+{
+    pthread_mutex_lock(&l->lock);
+    l->flight = l->flight + more - less;
+    pthread_cond_signal(&l->landed);
+    pthread_mutex_unlock(&l->lock);
+}
+
+static int read_job(void *ctx, void *job, struct err *e)
+{
+    struct line *l = ctx;
+    struct job *j = job;
+    int got = 1;
+
+    wait_for_room(l);
+    if (l->have_first) {
+        struct record_chunk empty = j->chunk;
+
+        j->chunk = l->first;
+        l->first = empty;
+        l->have_first = false;
+    } else {
+        got = records_next_chunk(l->in, &j->chunk, e);
+    }
+    if (got <= 0)
+        return got;
+    j->bytes = j->chunk.bytes.len;
+    change_flight(l, j->bytes, 0);
+    return 1;
+}
+
+/* After an error the chunks of other jobs may never land. */
+static int give_up(struct line *l)
+{
+    pthread_mutex_lock(&l->lock);
+    l->waiting_ends = true;
+    pthread_cond_broadcast(&l->landed);
+    pthread_mutex_unlock(&l->lock);
+    return -1;
+}
+
+static int encode_job(void *ctx, void *job, struct err *e)
+{
+    struct job *j = job;
+
+    j->ids.n = 0;
+    if (mem_grow(&j->end, &j->end_cap, 2 * j->chunk.n, sizeof *j->end, e))
+        return give_up(ctx);
+    for (size_t i = 0; i < j->chunk.n; i++) {
+        const struct record *r = &j->chunk.at[i];
+
+        if (encoder_encode(j->encoder, r->text, r->text_len, &j->ids, e))
+            return give_up(ctx);
+        j->end[2 * i] = j->ids.n;
+        if (r->pair && encoder_encode(j->encoder, r->pair, r->pair_len, &j->ids, e))
+            return give_up(ctx);
+        j->end[2 * i + 1] = j->ids.n;
+    }
+    return 0;
+}
+
+static void count(struct line *l, const struct toks_record *r, const struct record *from)
+{
+    struct tokenize_report *to = l->report;
+    const int64_t unk = l->template->unk;
+
+    to->records++;
+    to->tokens += r->n_a + r->n_b;
+    to->text_bytes += from->text_len + from->pair_len;
+    lengths_add(&to->lengths, r->n_a + r->n_b +
+                                  (uint64_t)template_specials(l->template, r->b != NULL));
+    for (size_t i = 0; i < r->n_a; i++)
+        to->unk += (int64_t)r->a[i] == unk;
+    for (size_t i = 0; i < r->n_b; i++)
+        to->unk += (int64_t)r->b[i] == unk;
+}
+
+/* A line on a terminal, five times a second. */
+static void progress(struct line *l)
+{
+    struct timespec now;
+
+    if (!l->msg || !l->msg->tty)
+        return;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if ((double)(now.tv_sec - l->drawn.tv_sec) + 1e-9 * (double)(now.tv_nsec - l->drawn.tv_nsec) <
+        0.2)
+        return;
+    l->drawn = now;
+    msg_progress(l->msg, "%llu records, %llu tokens", (unsigned long long)l->report->records,
+                 (unsigned long long)l->report->tokens);
+}
+
+static int write_job(void *ctx, void *job, struct err *e)
+{
+    struct line *l = ctx;
+    struct job *j = job;
+    size_t from = 0;
+
+    for (size_t i = 0; i < j->chunk.n; i++) {
+        const struct record *in = &j->chunk.at[i];
+        const size_t a = j->end[2 * i], b = j->end[2 * i + 1];
+        struct toks_record r = {
+            .a = j->ids.id + from, .start_a = j->ids.start + from, .n_a = a - from,
+            .key = in->key, .key_len = in->key_len, .number = in->number,
+            .label = in->label, .label_len = in->label_len, .weight = in->weight};
+        static const uint32_t none[1];
+        static const uint8_t no_start[1];
+
+        if (r.n_a == 0) { /* empty is not NULL */
+            r.a = none;
+            r.start_a = no_start;
+        }
+        if (in->pair) {
+            r.b = b > a ? j->ids.id + a : none;
+            r.start_b = b > a ? j->ids.start + a : no_start;
+            r.n_b = b - a;
+        }
+        if (toks_put(l->out, &r, e))
+            return give_up(l);
+        count(l, &r, in);
+        from = b;
+    }
+    l->report->invalid_utf8 += j->chunk.invalid_utf8;
+    if (j->ids.cap > LARGE_IDS) {
+        tok_ids_free(&j->ids);
+        j->ids = (struct tok_ids){0};
+    }
+    change_flight(l, 0, j->bytes);
+    progress(l);
+    return 0;
+}
+
+/* ---- set-up ---- */
+
+static void free_jobs(struct job *jobs, void **list, int n)
+{
+    for (int i = 0; jobs && i < n; i++) {
+        record_chunk_free(&jobs[i].chunk);
+        encoder_free(jobs[i].encoder);
+        tok_ids_free(&jobs[i].ids);
+        free(jobs[i].end);
+    }
+    free(jobs);
+    free(list);
+}
+
+static int run(struct line *l, const struct tokenizer *t, int n, struct err *e)
+{
+    static const struct par_stages stages = {read_job, encode_job, write_job};
+    struct job *jobs = mem_alloc((size_t)n, sizeof *jobs, "jobs", e);
+    void **list = jobs ? mem_alloc((size_t)n, sizeof *list, "jobs", e) : NULL;
+    int rc = list ? 0 : -1;
+
+    for (int i = 0; i < n && !rc; i++) {
+        list[i] = &jobs[i];
+        jobs[i].encoder = encoder_new(t, e);
+        if (!jobs[i].encoder)
+            rc = -1;
+        else if (l->o->no_specials_in_text)
+            encoder_specials_in_text(jobs[i].encoder, false);
+    }
+    if (!rc)
+        rc = par_pipeline(n, list, &stages, l, e);
+    free_jobs(jobs, list, n);
+    return rc;
+}
+
+static int finish(struct line *l, struct err *e)
+{
+    const struct toks_end end = {.unk = l->report->unk, .invalid_utf8 = l->report->invalid_utf8};
+
+    if (l->o->expect_records && l->report->records != l->o->expect_records)
+        return err_set(e, ERR_DATA, "%llu records where --expect-records says %llu: the stream "
+                       "is left without its end", (unsigned long long)l->report->records,
+                       (unsigned long long)l->o->expect_records);
+    return toks_finish(l->out, &end, e);
+}
+
+int tokenize(struct records *in, const struct tokenizer *t, struct toks_header *h, int fd,
+             const char *name, const struct tokenize_options *o, struct tokenize_report *report,
+             struct msg *m, struct err *e)
+{
+    struct line l = {.in = in, .report = report, .template = tokenizer_template(t), .o = o,
+                     .msg = m};
+    struct toks_write_options write = o->write;
+    /* Compression is a tenth of the work: a thread of its own pays from four on. */
+    const int packers = o->threads >= 4 ? o->threads / 4 : 0;
+    const double start = seconds(CLOCK_MONOTONIC);
+    int rc;
+
+    *report = (struct tokenize_report){0};
+    rc = records_next_chunk(in, &l.first, e);
+    if (rc >= 0) {
+        l.have_first = rc > 0;
+        h->columns = (records_has_label(in) ? TOKS_LABEL : 0) |
+                     (records_has_pair(in) ? TOKS_PAIR : 0) |
+                     (records_has_key(in) ? TOKS_KEY : 0) |
+                     (records_has_weight(in) ? TOKS_WEIGHT : 0);
+        write.threads = packers ? packers + 1 : 1;
+        l.out = toks_create(fd, name, h, &write, e);
+        rc = l.out ? 0 : -1;
+    }
+    if (!rc) {
+        pthread_mutex_init(&l.lock, NULL);
+        pthread_cond_init(&l.landed, NULL);
+        rc = run(&l, t, o->threads - packers, e);
+        pthread_cond_destroy(&l.landed);
+        pthread_mutex_destroy(&l.lock);
+        msg_progress_end(m);
+    }
+    if (!rc)
+        rc = finish(&l, e);
+    report->file_bytes = records_bytes(in);
+    report->seconds = seconds(CLOCK_MONOTONIC) - start;
+    toks_writer_free(l.out);
+    record_chunk_free(&l.first);
+    return rc;
+}
+
+struct tokenizer *tokenizer_find(const char *name, struct err *e)
+{
+    char *dir = model_path(name, e);
+    struct tokenizer *t = dir ? tokenizer_load(dir, e) : NULL;
+
+    free(dir);
+    return t;
+}
+
+int tokenize_header(struct toks_header *h, const struct tokenizer *t, const char *model,
+                    struct err *e)
+{
+    size_t n = strlen(model);
+    const char *last;
+
+    while (n > 1 && model[n - 1] == '/')
+        n--;
+    last = memrchr(model, '/', n);
+    last = last && n > 1 ? last + 1 : model;
+    *h = (struct toks_header){.vocab_size = tokenizer_size(t), .template = *tokenizer_template(t)};
+    h->tok_kind = mem_dup(tokenizer_kind(t), e);
+    h->tok_hash = mem_dup(tokenizer_hash(t), e);
+    h->tok_path = mem_dup(model, e);
+    h->tok_name = mem_dupn(last, n - (size_t)(last - model), e);
+    return h->tok_kind && h->tok_hash && h->tok_path && h->tok_name ? 0 : -1;
+}
+
+/* ---- the report ---- */
+
+void tokenize_say(const struct tokenize_report *r, struct msg *m)
+{
+    const double n = r->tokens ? (double)r->tokens : 1, mb = 1e-6 * (double)r->text_bytes;
+    const double real = r->seconds > 0 ? r->seconds : 1e-9;
+    struct rusage use;
+    struct buf table = {0};
+    struct err ignored = {0};
+
+    if (r->invalid_utf8)
+        msg_warn(m, "%llu sequences that are not UTF-8 (or NUL) were read as U+FFFD",
+                 (unsigned long long)r->invalid_utf8);
+    if (r->unk > r->tokens / 10)
+        msg_warn(m, "%.0f %% of the tokens are unknown to the tokenizer: is it the right one?",
+                 100 * (double)r->unk / n);
+    if (m->level < MSG_VERBOSE)
+        return;
+    getrusage(RUSAGE_SELF, &use);
+    msg_verbose(m, "%llu records, %llu tokens, %.4f %% unknown, %llu invalid UTF-8",
+                (unsigned long long)r->records, (unsigned long long)r->tokens,
+                100 * (double)r->unk / n, (unsigned long long)r->invalid_utf8);
+    if (r->records && lengths_print(&r->lengths, &table, &ignored) == 0)
+        msg_plain(m, "%.*s", (int)table.len - 1, table.data);
+    buf_free(&table);
+    msg_verbose(m, "real %.2f s, CPU %.2f s, peak memory %.0f MB; %.1f MB of text, %.1f MB/s, "
+                "%.2f million tokens/s", real, seconds(CLOCK_PROCESS_CPUTIME_ID),
+                (double)use.ru_maxrss / 1024, mb, mb / real, 1e-6 * (double)r->tokens / real);
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tokenize: records to a token stream, in parallel and in order (L2).
+ */
+#ifndef BERTUTILS_TOKENIZE_H
+#define BERTUTILS_TOKENIZE_H
+
+#include "lengths.h"
+#include "msg.h"
+#include "records.h"
+#include "tokenizer.h"
+#include "tokstream.h"
+
+struct tokenize_options {
+    int threads;              /* in all, at least 1; never changes the stream */
+    bool no_specials_in_text; /* "[SEP]" in a text is text */
+    uint64_t expect_records;  /* 0: any number; else ERR_DATA when there are not so many */
+    struct toks_write_options write; /* its threads are set here */
+};
+
+struct tokenize_report {
+    uint64_t records, tokens, unk, invalid_utf8;
+    uint64_t text_bytes; /* of texts and pairs */
+    uint64_t file_bytes; /* read from the inputs */
+    double seconds;
+    struct lengths lengths;
+};
+
+/*
+ * Encodes all of `in` and writes the stream to fd, END included, after the whole input ended
+ * well.  *h has the tokenizer and the provenance; its columns are set here.  Texts in flight
+ * are bounded, so that memory does not grow with the number of threads.
+ */
+int tokenize(struct records *in, const struct tokenizer *t, struct toks_header *h, int fd,
+             const char *name, const struct tokenize_options *o, struct tokenize_report *report,
+             struct msg *m, struct err *e) MUST_USE;
+
+/* Fills the header with what it needs of a tokenizer; `model` is -m as it was given. */
+int tokenize_header(struct toks_header *h, const struct tokenizer *t, const char *model,
+                    struct err *e) MUST_USE;
+
+/* The tokenizer of the model that `name` means (modelpath.h); NULL and *e. */
+struct tokenizer *tokenizer_find(const char *name, struct err *e) MUST_USE;
+
+/* Warnings about the text, and with -v counts, the table of lengths, times and memory. */
+void tokenize_say(const struct tokenize_report *r, struct msg *m);
+
+#endif
