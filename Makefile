@@ -26,12 +26,12 @@ ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now,-z,noexecstack $(LDFLAGS)
 
 L0 = err mem msg par opt template utf8 lengths stop
 L1 = io zio zio_out intern tokblock tokchain tokheader tokstream tokunit \
-     tokstream_read tokstream_write utf8fix feed gunzip unpack \
+     tokstream_read tokstream_write tokcheck utf8fix feed gunzip unpack \
      members source columns delim jsonl detect labelcheck chunk rows records modelpath
 L2 = unidata normalize pretoken trie vocabmap wordpiece bpe added tokjson tokfiles \
      tokenizer tokencode bertscan decode tokenize detok
 L2_TRAIN = wordcount pairmerge vocabfiles vocabtrain
-L3 = dataset batch mask order labels schedule split shard stat
+L3 = dataset batch mask order labels schedule split seen shard_out shard stat
 L4 = backend config tensorfile safetensors safetensors_write zipdir pickle_vm pickle weights \
      modeldir params arena init model model_load model_run model_tensors bert bert_bwd \
      heads checkpoint
