@@ -161,7 +161,8 @@ int vocab_train(struct records *in, const struct vocab_options *o, struct pairme
     merge.prefix = o->kind == VOCAB_WORDPIECE ? "##" : "";
     merge.bytes = o->kind == VOCAB_BPE;
     /* Rare characters must not eat the room for words (each may also get a "##" form). */
-    merge.max_alphabet = o->kind == VOCAB_WORDPIECE ? o->size / 4 + 1 : 0;
+    if (o->kind == VOCAB_WORDPIECE)
+        merge.max_alphabet = o->size / 4 > 256 ? o->size / 4 : 256;
     if (!jobs)
         return -1;
     if (make_normalizer(&c, e) || count_words(&c, jobs, n, e))
