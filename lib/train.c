@@ -50,6 +50,9 @@ static int open_model(struct train *t, struct err *e)
     };
 
     t->task->model_options(t, &m);
+    /* A vocabulary takes more memory than it looks, and its work is done. */
+    tokenizer_free(t->tokenizer);
+    t->tokenizer = NULL;
     t->model = model_open(&m, t->msg, e);
     return t->model ? 0 : -1;
 }
@@ -89,8 +92,8 @@ static int run(struct train *t, struct err *e)
     if (modeldir_check(t->out, t->o->force || t->o->resume, e) || train_read_input(t, e))
         return -1;
     t->par = par_open(opt_threads(&t->o->common), e);
-    if (!t->par || t->task->prepare(t, e) || open_model(t, e) || train_settings(t, e) ||
-        train_plan(t, e) || find_start(t, e) || train_log_open(t, e))
+    if (!t->par || t->task->prepare(t, e) || open_model(t, e) || train_plan(t, e) ||
+        train_settings(t, e) || find_start(t, e) || train_log_open(t, e))
         return -1;
     stop_saving(t->job->stop, true);
     if (train_loop(t, e))

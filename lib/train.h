@@ -63,7 +63,7 @@ struct train_options {
 #define TRAIN_OPTIONS_STEPS                                                                 \
     {"batch", 0, OPT_INT, TRAIN_AT(batch), "N", "items in a micro-batch", 0, 1, 1e6},       \
     {"accum", 0, OPT_INT, TRAIN_AT(accum), "N", "micro-batches in a step", 0, 1, 1e6},      \
-    {"lr", 0, OPT_REAL, TRAIN_AT(lr), "X", "peak of the learning rate", 0, 0, 1e9},         \
+    {"lr", 0, OPT_REAL, TRAIN_AT(lr), "X", "peak of the learning rate", 0, 0, 1e38},         \
     {"epochs", 0, OPT_INT, TRAIN_AT(epochs), "N", "passes over the data", 0, 1, 1e6},       \
     {"max-steps", 0, OPT_INT, TRAIN_AT(max_steps), "N",                                     \
      "steps in all, whatever --epochs says; 0 writes the model as loaded", 0, 0, 1e12},     \

@@ -296,6 +296,14 @@ static const struct train_result *result_of(const struct train *t, size_t epoch)
     return found;
 }
 
+/* Two blanks, then the title, or the room that a value with two decimals needs. */
+static int column_width(int i)
+{
+    const int title = (int)strlen(columns[i].title);
+
+    return 2 + (title > 6 ? title : 6);
+}
+
 static int add_row(const struct train *t, size_t epoch, struct buf *b, struct err *e)
 {
     const struct train_epoch *row = &t->state.epochs[epoch];
@@ -307,7 +315,7 @@ static int add_row(const struct train *t, size_t epoch, struct buf *b, struct er
                  row->loss))
         return -1;
     for (int i = 0; any && i < COLUMNS; i++) {
-        const int width = (int)strlen(columns[i].title) + 2;
+        const int width = column_width(i);
 
         if (!has_column(any, i))
             continue;
@@ -332,7 +340,7 @@ void train_show_table(struct train *t)
 
     for (int i = 0; any && i < COLUMNS && !rc; i++)
         if (has_column(any, i))
-            rc = buf_addf(&b, &ignored, "  %s", columns[i].title);
+            rc = buf_addf(&b, &ignored, "%*s", column_width(i), columns[i].title);
     rc = rc || buf_puts(&b, "  Training Time", &ignored) ||
          (any && buf_puts(&b, "  Validation Time", &ignored));
     for (size_t i = 0; i < s->n_epochs && !rc; i++)

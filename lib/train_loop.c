@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { REPORT_EVERY = 40 };   /* micro-batches between two lines, as in the documents */
 #define COUNT_BUDGET 50000000 /* tokens whose masks are drawn ahead to plan memory */
@@ -133,10 +134,38 @@ static int reserve(struct train *t, const struct model_limits *l, struct err *e)
     return model_reserve(t->model, l, e);
 }
 
+/* Bytes of this process that are in memory now; 0 where the system does not say. */
+static double resident(void)
+{
+    struct err ignored = {0};
+    char *text;
+    size_t n;
+    double pages = 0;
+
+    text = io_slurp("/proc/self/statm", 4096, &n, &ignored);
+    if (text && strchr(text, ' '))
+        pages = strtod(strchr(text, ' '), NULL);
+    free(text);
+    return pages * (double)sysconf(_SC_PAGESIZE);
+}
+
+/* The weights are in memory already; what training adds comes on top of what there is. */
+static void show_memory(const struct train *t, const struct model_limits *l)
+{
+    const double params = (double)model_state_bytes(t->model, STATE_PARAMS);
+    double bytes = resident() + (double)model_bytes(t->model, l) - params;
+
+    if (t->total > 0 && strcmp(t->best, "last") != 0)
+        bytes += params;
+    if (t->o->save_every)
+        bytes += params;
+    msg_note(t->msg, "%.3g million parameters; peak memory %.0f MB",
+             (double)model_parameters(t->model) / 1e6, bytes / 1e6);
+}
+
 int train_plan(struct train *t, struct err *e)
 {
     struct model_limits l;
-    size_t bytes;
 
     if (choose_best(t, e) || count_steps(t, e))
         return -1;
@@ -150,17 +179,7 @@ int train_plan(struct train *t, struct err *e)
     }
     if (l.sequences == 0) /* nothing to run: the model is written as loaded */
         l = (struct model_limits){.tokens = 1, .sequences = 1, .rows = 1, .max_len = 1};
-    bytes = model_bytes(t->model, &l);
-    for (int which = 0; which < 2; which++) {
-        const struct dataset *d = which ? &t->heldout : &t->data;
-
-        for (size_t i = 0; i < d->n_blocks; i++)
-            bytes += toks_block_bytes(d->block[i]);
-    }
-    if (t->total > 0 && strcmp(t->best, "last") != 0)
-        bytes += model_state_bytes(t->model, STATE_PARAMS);
-    msg_note(t->msg, "%.1f million parameters, %.0f MB of memory at most",
-             (double)model_parameters(t->model) / 1e6, (double)bytes / 1e6);
+    show_memory(t, &l);
     return reserve(t, &l, e);
 }
 
