@@ -9,8 +9,8 @@
  *     dump_model bytes  MODEL IN.json        what model_bytes says for the first batch
  *
  * IN.json: {"head": "classify"|"mlm", "train": {...}, "labels": [...], "problem": 0..2,
- * "init": seed, "batches": [{"ids": [[...]], "types": [[...]], "rows": [[...]], "label": [...],
- * "target": [[...]]}]}.  Each batch is one step; dropout is off.
+ * "init": seed, "dropout": P, -1 for the config's, "batches": [{"ids": [[...]], "types": [[...]], "rows": [[...]], "label": [...],
+ * "target": [[...]]}]}.  Each batch is one step.
  */
 #include "mem.h"
 #include "model.h"
@@ -93,7 +93,7 @@ static int open_model(struct model **m, const char *dir, const json_t *in, struc
     static char *names[1024];
     struct model_options o = {.dir = dir,
                               .head = head && !strcmp(head, "mlm") ? HEAD_MLM : HEAD_CLASSIFY,
-                              .dropout = 0,
+                              .dropout = number(in, "dropout", 0),
                               .device = "cpu",
                               .precision = "fp32"};
 

@@ -342,6 +342,32 @@ def from_mlm(work):
         check(f"{family}: classifier from masked LM has its body", same)
 
 
+def dropout(work, trials=500):
+    """Each kind of dropout alone: the losses are spread as PyTorch's are."""
+    kinds = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
+    for family in ("bert", "roberta"):
+        for kind in kinds:
+            rates = {k: 0.3 if k == kind else 0.0 for k in kinds}
+            config = config_of(family, 3, PROBLEMS[0], **rates)
+            model = randomise(model_of(config, False), 11).train()
+            directory = os.path.join(work, f"dropout-{family}-{kind}")
+            model.save_pretrained(directory)
+            batch = batch_of(config, np.random.default_rng(12), 3, False, 0)
+            torch.manual_seed(13)
+            with torch.no_grad():
+                inputs = to_torch(config, batch)
+                theirs = np.array([model(**inputs).loss.item() for _ in range(trials)])
+            lines = run("train", directory, {"head": "classify", "dropout": -1,
+                                             "batches": [batch] * trials,
+                                             "train": {"lr": [0.0] * trials}})
+            ours = np.array([float(line.split()[0]) for line in lines])
+            error = math.sqrt((ours.var() + theirs.var()) / trials)
+            away = abs(ours.mean() - theirs.mean()) / error
+            check(f"{family}: {kind} alone: mean and spread of the loss",
+                  away < 4 and 0.85 < ours.std() / theirs.std() < 1.18,
+                  f"{away:.1f} standard errors, spread {ours.std() / theirs.std():.3f}")
+
+
 def real_checkpoint(work):
     data = os.environ.get("DATA", os.path.join(os.path.dirname(__file__), "..", "..", "..",
                                                "shared", "data"))
@@ -378,7 +404,7 @@ def main():
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     only = sys.argv[3:] or ["random_models", "old_names", "label_orders", "from_mlm",
-                            "real_checkpoint"]
+                            "dropout", "real_checkpoint"]
     with tempfile.TemporaryDirectory() as work:
         for name in only:
             try:
