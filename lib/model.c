@@ -50,16 +50,6 @@ static int open_device(struct model *m, const struct model_options *o, struct ms
     return 0;
 }
 
-static int alloc_params(struct model *m, struct err *e)
-{
-    const size_t bytes = (size_t)m->params.size * sizeof *m->p;
-
-    m->p = m->ops.be->alloc(m->ops.dev, bytes, e);
-    if (!m->p)
-        return -1;
-    return m->ops.be->zero(m->ops.dev, m->p, bytes, e); /* the gaps stay 0 */
-}
-
 struct model *model_open(const struct model_options *o, struct msg *msg, struct err *e)
 {
     struct model *m = mem_alloc(1, sizeof *m, "the model", e);
@@ -79,7 +69,7 @@ struct model *model_open(const struct model_options *o, struct msg *msg, struct 
             goto out;
     }
     if (open_device(m, o, msg, e) ||
-        params_plan(&m->params, &m->config, o->head == HEAD_MLM, e) || alloc_params(m, e))
+        params_plan(&m->params, &m->config, o->head == HEAD_MLM, e))
         goto out;
     m->plan.layer = mem_alloc((size_t)m->config.layers, sizeof *m->plan.layer, "layers", e);
     if (m->plan.layer)

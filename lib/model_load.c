@@ -338,11 +338,25 @@ static int put_tensor(struct loader *l, int i, struct err *e)
     return put(l, t, e);
 }
 
+/* Device memory is taken only now that the file has what config.json promises. */
+static int alloc_params(struct model *m, struct err *e)
+{
+    const size_t bytes = (size_t)m->params.size * sizeof *m->p;
+
+    m->p = m->ops.be->alloc(m->ops.dev, bytes, e);
+    if (!m->p)
+        return -1;
+    return m->ops.be->zero(m->ops.dev, m->p, bytes, e); /* the gaps stay 0 */
+}
+
 static int put_all(struct loader *l, struct err *e)
 {
     const struct params *p = &l->m->params;
     int64_t largest = 0;
     int rc = 0;
+
+    if (alloc_params(l->m, e))
+        return -1;
 
     for (int i = 0; i < p->n; i++)
         largest = p->list[i].n > largest ? p->list[i].n : largest;

@@ -524,6 +524,35 @@ static const float *class_row(const struct model *m, int k)
     return params_at(&m->params, m->p, PARAM_CLASS_W, 0) + k * m->config.hidden;
 }
 
+/* A config that promises more than the file holds is bad data, not a lack of memory. */
+static void sizes_must_agree(void)
+{
+    struct err e = {0};
+    struct model *m = open_trial(&plain, NULL, &e), *n;
+
+    CHECK_MSG(m, "%s", e.text);
+    n = saved(m, NULL, 0, true, &e);
+    CHECK_MSG(n, "%s", e.text);
+    model_close(n);
+    write_file("config.json", "{\"model_type\":\"bert\",\"vocab_size\":60000000,"
+                              "\"hidden_size\":1000000,\"num_attention_heads\":1}");
+    n = model_open(&(struct model_options){.dir = dir, .dropout = -1}, NULL, &e);
+    CHECK_MSG(!n && e.code == ERR_DATA && strstr(e.text, "29 x 12"), "%s", e.text);
+    err_clear(&e);
+    write_config(bert, ",\"num_hidden_layers\":3"); /* the key twice */
+    n = model_open(&(struct model_options){.dir = dir, .dropout = -1}, NULL, &e);
+    CHECK_MSG(!n && e.code == ERR_DATA, "%s", e.text);
+    err_clear(&e);
+    write_file("config.json",
+               "{\"model_type\":\"bert\",\"vocab_size\":29,\"hidden_size\":12,"
+               "\"num_attention_heads\":3,\"intermediate_size\":20,"
+               "\"max_position_embeddings\":11,\"num_hidden_layers\":3}");
+    n = model_open(&(struct model_options){.dir = dir, .dropout = -1}, NULL, &e);
+    CHECK_MSG(!n && e.code == ERR_DATA && strstr(e.text, "bert.encoder.layer.2."), "%s",
+              e.text);
+    model_close(m);
+}
+
 static void heads_are_kept_or_new(void)
 {
     static char *turned[] = {"three", "one", "two"}, *others[] = {"one", "two", "four"};
@@ -721,6 +750,7 @@ int main(void)
     RUN(unused_words_stay_as_they_are);
     RUN(a_resumed_run_has_the_same_bits);
     RUN(what_is_written_is_read);
+    RUN(sizes_must_agree);
     RUN(heads_are_kept_or_new);
     RUN(bad_ids_are_refused);
     RUN(rows_without_gold_do_not_count);
