@@ -2,9 +2,9 @@
 /*
  * attn: attention of every sequence with itself.
  *
- * A task is one head of one sequence.  It goes through its queries QUERY_BLOCK at a time, so
- * that (length, length) scores are never stored.  Keys and values are first copied out of qkv
- * in the form that the small products want: width padded to whole vectors.
+ * One head of one sequence goes through its queries QUERY_BLOCK at a time, so that (length,
+ * length) scores are never stored.  Keys and values are first copied out of qkv in the form
+ * that the small products want: width padded to whole vectors.
  */
 #include "attn.h"
 #include "vmath.h"
@@ -22,6 +22,7 @@ struct attn_job {
     const struct attn *a;
     const struct attn_bwd *b;
     struct drop_key key;
+    int64_t group; /* heads of a sequence in one task */
 };
 
 /* One head of one sequence, and the scratch of the thread that has it. */
@@ -54,6 +55,7 @@ static int64_t head_plan(struct head *h, float *memory, bool backward)
     int64_t used = 0;
 
     h->kt = take(memory, &used, h->w * h->pn);
+    h->kp = take(memory, &used, h->n * h->pw);
     h->vp = take(memory, &used, h->n * h->pw);
     h->s = take(memory, &used, QUERY_BLOCK * h->pn);
     h->out = take(memory, &used, QUERY_BLOCK * h->pw);
@@ -62,7 +64,6 @@ static int64_t head_plan(struct head *h, float *memory, bool backward)
     h->c2 = (uint32_t *)take(memory, &used, words / 4);
     if (backward) {
         h->vt = take(memory, &used, h->w * h->pn);
-        h->kp = take(memory, &used, h->n * h->pw);
         h->qp = take(memory, &used, h->n * h->pw);
         h->dyp = take(memory, &used, h->n * h->pw);
         h->dk = take(memory, &used, h->n * h->pw);
@@ -72,12 +73,13 @@ static int64_t head_plan(struct head *h, float *memory, bool backward)
     return used;
 }
 
-static void head_open(struct head *h, const struct attn_job *j, int64_t task, int thread)
+static void head_open(struct head *h, const struct attn_job *j, int64_t seq, int64_t index,
+                      int thread)
 {
     const struct attn *a = j->a;
-    const int64_t seq = task / a->heads, width = a->y.cols / a->heads;
+    const int64_t width = a->y.cols / a->heads;
 
-    h->index = (uint32_t)(task % a->heads);
+    h->index = (uint32_t)index;
     h->first = a->seqs.cu[seq];
     h->n = a->seqs.cu[seq + 1] - h->first;
     h->pn = padded(h->n);
@@ -110,15 +112,15 @@ static void copy_padded(float *to, const float *from, int64_t n, int64_t w, int6
     }
 }
 
-/* to (w, pn) = from (n, w) transposed, padded with zeros. */
-static void copy_transposed(float *to, const float *from, int64_t n, int64_t w, int64_t pn,
-                            int64_t ld)
+/* to (w, pn) = from (n, pw) transposed, padded with zeros. */
+static void transpose(const struct head *h, float *to, const float *from)
 {
-    for (int64_t j = 0; j < n; j++)
-        for (int64_t i = 0; i < w; i++)
-            to[i * pn + j] = from[j * ld + i];
-    for (int64_t i = 0; i < w; i++)
-        memset(to + i * pn + n, 0, (size_t)(pn - n) * sizeof *to);
+    for (int64_t i = 0; i < h->w; i++) {
+        for (int64_t j = 0; j < h->n; j++)
+            to[i * h->pn + j] = from[j * h->pw + i];
+        for (int64_t j = h->n; j < h->pn; j++)
+            to[i * h->pn + j] = 0;
+    }
 }
 
 /* The product of a block: small ones by our own loop, others by oneDNN. */
@@ -184,18 +186,17 @@ static int64_t draw_words(const struct attn_job *j, const struct head *h, int64_
     return groups * 4;
 }
 
-static void attn_task(void *ctx, int64_t task, int thread)
+static void attn_head(const struct attn_job *j, int64_t seq, int64_t index, int thread)
 {
-    const struct attn_job *j = ctx;
     const struct attn *a = j->a;
     struct head h;
 
-    head_open(&h, j, task, thread);
+    head_open(&h, j, seq, index, thread);
     if (h.n == 0)
         return;
-    gemm_single_thread(j->d);
-    copy_transposed(h.kt, h.k, h.n, h.w, h.pn, h.ld);
+    copy_padded(h.kp, h.k, h.n, h.w, h.pw, h.ld);
     copy_padded(h.vp, h.v, h.n, h.w, h.pw, h.ld);
+    transpose(&h, h.kt, h.kp);
     for (int64_t from = 0; from < h.n; from += QUERY_BLOCK) {
         const int64_t m = h.n - from < QUERY_BLOCK ? h.n - from : QUERY_BLOCK;
         const int64_t ld = j->key.on ? draw_words(j, &h, from, m) : 0;
@@ -218,16 +219,6 @@ static void attn_task(void *ctx, int64_t task, int thread)
             memcpy(mat_row(&a->y, h.first + from + i) + h.index * h.w, h.out + i * h.pw,
                    (size_t)h.w * sizeof(float));
     }
-}
-
-int cpu_attn(struct dev *d, const struct attn *a, struct err *e)
-{
-    struct attn_job j = {.d = d, .a = a, .key = drop_key(d, &a->drop)};
-
-    if (attn_scratch(d, a, false, e) != 0)
-        return -1;
-    par_for(d->par, (int64_t)a->seqs.n_seq * a->heads, attn_task, &j);
-    return 0;
 }
 
 struct row_grad {
@@ -301,24 +292,23 @@ static void block_softmax_bwd(const struct attn_job *j, const struct head *h, in
     }
 }
 
-static void attn_bwd_task(void *ctx, int64_t task, int thread)
+static void attn_bwd_head(const struct attn_job *j, int64_t seq, int64_t index, int thread)
 {
-    const struct attn_job *j = ctx;
     const struct attn *a = j->a;
     const int64_t width = a->y.cols;
     struct head h;
     float *out;
 
-    head_open(&h, j, task, thread);
+    head_open(&h, j, seq, index, thread);
     if (h.n == 0)
         return;
-    gemm_single_thread(j->d);
-    copy_transposed(h.kt, h.k, h.n, h.w, h.pn, h.ld);
-    copy_transposed(h.vt, h.v, h.n, h.w, h.pn, h.ld);
     copy_padded(h.kp, h.k, h.n, h.w, h.pw, h.ld);
     copy_padded(h.qp, h.q, h.n, h.w, h.pw, h.ld);
+    copy_padded(h.vp, h.v, h.n, h.w, h.pw, h.ld);
     copy_padded(h.dyp, mat_row(&j->b->dy, h.first) + h.index * h.w, h.n, h.w, h.pw,
                 j->b->dy.ld);
+    transpose(&h, h.kt, h.kp);
+    transpose(&h, h.vt, h.vp);
     out = mat_row(&j->b->dqkv, h.first) + h.index * h.w;
     for (int64_t from = 0; from < h.n; from += QUERY_BLOCK) {
         const int64_t m = h.n - from < QUERY_BLOCK ? h.n - from : QUERY_BLOCK;
@@ -348,15 +338,48 @@ static void attn_bwd_task(void *ctx, int64_t task, int thread)
     }
 }
 
+/*
+ * Short sequences are a task with all their heads, whose parts of qkv lie side by side; of
+ * long ones each head is a task.
+ */
+static void attn_task(void *ctx, int64_t task, int thread)
+{
+    const struct attn_job *j = ctx;
+    const int64_t groups = j->a->heads / j->group, first = task % groups * j->group;
+
+    gemm_single_thread(j->d);
+    for (int64_t index = first; index < first + j->group; index++) {
+        if (j->b)
+            attn_bwd_head(j, task / groups, index, thread);
+        else
+            attn_head(j, task / groups, index, thread);
+    }
+}
+
+static int attn_run(struct attn_job *j, struct err *e)
+{
+    const struct attn *a = j->a;
+
+    j->key = drop_key(j->d, &a->drop);
+    j->group = a->seqs.max_len <= QUERY_BLOCK ? a->heads : 1;
+    if (attn_scratch(j->d, a, j->b != NULL, e) != 0)
+        return -1;
+    par_for(j->d->par, a->seqs.n_seq * (a->heads / j->group), attn_task, j);
+    return 0;
+}
+
+int cpu_attn(struct dev *d, const struct attn *a, struct err *e)
+{
+    struct attn_job j = {.d = d, .a = a};
+
+    return attn_run(&j, e);
+}
+
 int cpu_attn_bwd(struct dev *d, const struct attn_bwd *b, struct err *e)
 {
-    const struct attn *a = b->fwd;
-    struct attn_job j = {.d = d, .a = a, .b = b, .key = drop_key(d, &a->drop)};
+    struct attn_job j = {.d = d, .a = b->fwd, .b = b};
 
-    if (!a->lse)
+    if (!j.a->lse)
         return err_set(e, ERR_INTERNAL, "attention's backward pass needs lse");
-    if (attn_scratch(d, a, true, e) != 0)
-        return -1;
-    par_for(d->par, (int64_t)a->seqs.n_seq * a->heads, attn_bwd_task, &j);
-    return 0;
+    return attn_run(&j, e);
 }

@@ -80,7 +80,8 @@ struct drop_key {
 };
 struct drop_key drop_key(const struct dev *d, const struct drop *drop);
 void drop_row(const struct drop_key *k, struct row_id id, const float *x, float *y, int64_t n);
-/* out[4 i + w] = word w of Philox(c0, c1[i], c2[i], c3) */
+
+/* philox.c: out[4 i + w] = word w of Philox(c0, c1[i], c2[i], c3) */
 void philox_fill(uint32_t *out, int64_t n, uint32_t c0, const uint32_t *c1,
                  const uint32_t *c2, uint32_t c3, const uint32_t key[2]);
 

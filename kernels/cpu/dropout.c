@@ -1,41 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* dropout: random numbers by counter, and the dropout of whole rows. */
+/* dropout: rows with some of their elements dropped. */
 #include "cpu.h"
 
 #include <string.h>
-
-/* philox4x32 of one counter, in a form of which compilers make SIMD code. */
-INLINE void philox_one(uint32_t *out, uint32_t c0, uint32_t c1, uint32_t c2, uint32_t c3,
-                       uint32_t k0, uint32_t k1)
-{
-#pragma GCC unroll 10
-    for (int round = 0; round < 10; round++) {
-        const uint64_t p0 = (uint64_t)0xD2511F53u * c0;
-        const uint64_t p1 = (uint64_t)0xCD9E8D57u * c2;
-
-        c0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0;
-        c2 = (uint32_t)(p0 >> 32) ^ c3 ^ k1;
-        c1 = (uint32_t)p1;
-        c3 = (uint32_t)p0;
-        k0 += 0x9E3779B9u;
-        k1 += 0xBB67AE85u;
-    }
-    out[0] = c0;
-    out[1] = c1;
-    out[2] = c2;
-    out[3] = c3;
-}
-
-MULTI_ISA
-void philox_fill(uint32_t *out, int64_t n, uint32_t c0, const uint32_t *c1,
-                 const uint32_t *c2, uint32_t c3, const uint32_t key[2])
-{
-    const uint32_t k0 = key[0], k1 = key[1];
-
-#pragma omp simd
-    for (int64_t i = 0; i < n; i++)
-        philox_one(out + 4 * i, c0, c1[i], c2[i], c3, k0, k1);
-}
 
 struct drop_key drop_key(const struct dev *d, const struct drop *drop)
 {
@@ -47,37 +14,39 @@ struct drop_key drop_key(const struct dev *d, const struct drop *drop)
     return k;
 }
 
+enum { GROUPS = 128 }; /* of four columns whose words are drawn at once */
+
 MULTI_ISA
-static void drop_words(const struct drop_key *k, struct row_id id, uint32_t first,
-                       uint32_t *word, int groups)
+static void drop_columns(const struct drop_key *k, const uint32_t *word, const float *x,
+                         float *y, int64_t n)
 {
-    const uint32_t k0 = k->key[0], k1 = k->key[1];
+    const float scale = k->scale;
+    const uint32_t threshold = k->threshold;
 
 #pragma omp simd
-    for (int g = 0; g < groups; g++)
-        philox_one(word + 4 * g, id.record, id.offset, first + (uint32_t)g, 0, k0, k1);
+    for (int64_t j = 0; j < n; j++)
+        y[j] = word[j] < threshold ? 0 : x[j] * scale;
 }
 
-MULTI_ISA
 void drop_row(const struct drop_key *k, struct row_id id, const float *x, float *y, int64_t n)
 {
-    enum { CHUNK = 512 };
-    uint32_t word[CHUNK];
+    uint32_t word[4 * GROUPS], offset[GROUPS], column[GROUPS];
 
     if (!k->on) {
         if (y != x)
             memcpy(y, x, (size_t)n * sizeof *y);
         return;
     }
-    for (int64_t at = 0; at < n; at += CHUNK) {
-        const int m = n - at < CHUNK ? (int)(n - at) : CHUNK;
-        const float scale = k->scale;
-        const uint32_t threshold = k->threshold;
+    for (int64_t at = 0; at < n; at += 4 * GROUPS) {
+        const int64_t m = n - at < 4 * GROUPS ? n - at : 4 * GROUPS;
+        const int groups = (int)((m + 3) / 4);
 
-        drop_words(k, id, (uint32_t)(at / 4), word, (m + 3) / 4);
-#pragma omp simd
-        for (int j = 0; j < m; j++)
-            y[at + j] = word[j] < threshold ? 0 : x[at + j] * scale;
+        for (int g = 0; g < groups; g++) {
+            offset[g] = id.offset;
+            column[g] = (uint32_t)(at / 4 + g);
+        }
+        philox_fill(word, groups, id.record, offset, column, 0, k->key);
+        drop_columns(k, word, x + at, y + at, m);
     }
 }
 
