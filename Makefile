@@ -35,7 +35,7 @@ L3 = dataset batch mask order labels schedule split seen shard_out shard stat
 L4 = backend config tensorfile safetensors safetensors_write zipdir pickle_vm pickle weights \
      modeldir params arena init model model_load model_run model_tensors bert bert_bwd \
      heads checkpoint
-L5 = scores scores_read metrics metrics_rank metrics_boot report report_json
+L5 = scores scores_read metrics metrics_rank metrics_random metrics_boot report report_json
 L6 = scoring train train_input train_classify train_mlm train_loop train_log train_state \
      train_output
 KERNELS = $(patsubst kernels/cpu/%.c,%,$(wildcard kernels/cpu/*.c))

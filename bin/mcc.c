@@ -23,8 +23,8 @@ struct values {
 static const struct opt options[] = {
     {"metric", 0, OPT_TEXT, AT(metric), "NAME",
      "print this one value at full precision, and nothing else", 0, 0, 0},
-    {"batch", 0, OPT_INT, AT(batch), "N",
-     "MCC of every N rows, then the total", 0, 1, 1e15},
+    {"batch", 0, OPT_INT, AT(batch), "N", "MCC of every N rows, then the total", 0, 1,
+     1e15},
     {"json", 0, OPT_FLAG, AT(json), NULL, "one JSON object", 0, 0, 0},
     {"per-class", 0, OPT_FLAG, AT(per_class), NULL,
      "TSV: precision, recall, F1 and counts of each label", 0, 0, 0},
@@ -34,12 +34,12 @@ static const struct opt options[] = {
     {"against", 0, OPT_TEXT, AT(against), "SCORES2",
      "compare with a second classifier on the same rows", 0, 0, 0},
     {"bootstrap", 0, OPT_INT, AT(bootstrap), "N",
-     "95 % intervals of every metric from N resamples; 0: none [1000, of counts alone]", 0, 0,
-     1e7},
+     "95 % intervals of every metric from N resamples; 0: none [1000, of counts alone]",
+     0, 0, 1e7},
     {"kind", 0, OPT_CHOICE, AT(kind), "auto|single|multi|regression",
      "what the scores are [auto: from the file]", 0, 0, 0},
-    {"output", 'o', OPT_TEXT, AT(output), "FILE", "write here [standard output]", OPT_SAME, 0,
-     0},
+    {"output", 'o', OPT_TEXT, AT(output), "FILE", "write here [standard output]",
+     OPT_SAME, 0, 0},
     OPT_SEED,
 };
 
@@ -51,7 +51,8 @@ static const struct opt_tool tool = {
                 "  score -m cola dev.toks.zst | mcc --batch 32      MCC of each 32 rows\n"
                 "  mcc --metric mcc scores.tsv                      one number\n"
                 "  mcc --against other.tsv scores.tsv               is the other better?",
-    .operands = "SCORES is a TSV as score(1) writes it, see scores(5); none or - is standard\n"
+    .operands = "SCORES is a TSV as score(1) writes it, see scores(5); none or - is "
+                "standard\n"
                 "input.  Rows without a gold label are skipped and counted.\n"
                 "Metrics: accuracy mcc f1_macro f1_micro f1_weighted precision_macro\n"
                 "recall_macro kappa auc log_loss ece brier n skipped; multi-label also\n"
@@ -75,13 +76,15 @@ static int check_options(const struct values *v, struct err *e)
                       v->confusion + v->calibration;
 
     if (views > 1)
-        return err_set(e, ERR_USAGE, "choose one of --metric, --batch, --json, --per-class, "
+        return err_set(e, ERR_USAGE,
+                       "choose one of --metric, --batch, --json, --per-class, "
                        "--confusion and --calibration");
     if (v->against && (views > v->json || v->batch > 0))
-        return err_set(e, ERR_USAGE, "--against gives a table, or with --json an object, "
+        return err_set(e, ERR_USAGE,
+                       "--against gives a table, or with --json an object, "
                        "alone");
-    if (v->metric && metric_find(v->metric) == METRIC_COUNT && strcmp(v->metric, "n") != 0 &&
-        strcmp(v->metric, "skipped") != 0)
+    if (v->metric && metric_find(v->metric) == METRIC_COUNT &&
+        strcmp(v->metric, "n") != 0 && strcmp(v->metric, "skipped") != 0)
         return err_set(e, ERR_USAGE, "--metric: there is no '%s'; try 'mcc --help'",
                        v->metric);
     return 0;
@@ -90,13 +93,16 @@ static int check_options(const struct values *v, struct err *e)
 static int load(const char *path, const struct values *v, struct scores *s, struct err *e)
 {
     if (strcmp(path, "-") == 0 && isatty(STDIN_FILENO))
-        return err_set(e, ERR_USAGE, "no scores: name a file, or pipe them in; try 'mcc "
+        return err_set(e, ERR_USAGE,
+                       "no scores: name a file, or pipe them in; try 'mcc "
                        "--help'");
     if (scores_read(path, kind_of(v->kind), s, e))
         return -1;
     if (s->n == 0 && s->skipped > 0)
-        err_set(e, ERR_DATA, "%s: none of its %zu rows has a gold label: nothing can be "
-                "measured", io_name(path), s->skipped);
+        err_set(e, ERR_DATA,
+                "%s: none of its %zu rows has a gold label: nothing can be "
+                "measured",
+                io_name(path), s->skipped);
     else if (s->n == 0)
         err_set(e, ERR_NOINPUT, "%s has a header and no rows", io_name(path));
     else
@@ -128,8 +134,9 @@ static int view(const struct report *r, const struct values *v, struct buf *out,
         return err_set(e, ERR_USAGE, "regression scores have no classes");
     if (r->s->kind != SCORES_SINGLE && (v->batch || v->confusion || v->calibration))
         return err_set(e, ERR_USAGE, "only single-label scores have %s",
-                       v->batch ? "an MCC" : v->confusion ? "a confusion matrix"
-                                                          : "a calibration table");
+                       v->batch       ? "an MCC"
+                       : v->confusion ? "a confusion matrix"
+                                      : "a calibration table");
     return v->json          ? report_json(r, out, e)
            : v->batch       ? report_batches(r, out, e)
            : v->per_class   ? report_per_class(r, out, e)
@@ -177,8 +184,9 @@ static int compare(const struct scores *a, const char *path, const struct values
         return -1;
     rc = metrics_compare(a, &b, times, (uint64_t)v->common.seed, &p, e);
     if (!rc)
-        rc = v->json ? report_paired_json(&p, a->n, out, e)
-                     : report_paired(&p, a->n, io_name(path), io_name(v->against), out, e);
+        rc = v->json
+                 ? report_paired_json(&p, a->n, out, e)
+                 : report_paired(&p, a->n, io_name(path), io_name(v->against), out, e);
     scores_free(&b);
     return rc;
 }

@@ -58,7 +58,7 @@ bool metric_has(enum metric m, enum scores_kind kind)
     return metric_table[m].kinds & 1 << kind;
 }
 
-/* ---- from counts -------------------------------------------------------------------- */
+/* ---- from counts ---- */
 
 static double share(double part, double whole)
 {
@@ -73,8 +73,11 @@ static void class_values(struct metrics_class *c)
     c->f1 = share(2.0 * (double)c->tp, (double)c->gold + (double)c->pred);
 }
 
-/* The averages over classes; `all`: those never seen count too, as in a multi-label file. */
-static void average(const struct metrics_class *classes, size_t k, bool all, double *value)
+/*
+ * The averages over classes; `all`: those never seen count too, as in a multi-label file.
+ */
+static void average(const struct metrics_class *classes, size_t k, bool all,
+                    double *value)
 {
     double precision = 0, recall = 0, f1 = 0, weighted = 0, seen = 0;
     double tp = 0, gold = 0, pred = 0;
@@ -157,7 +160,7 @@ double metrics_mcc_rows(const struct scores *s, size_t from, size_t to, uint64_t
     return metrics_mcc(room, s->n_labels);
 }
 
-/* ---- from probabilities ------------------------------------------------------------- */
+/* ---- from probabilities ---- */
 
 /* The clipping of scikit-learn's log_loss: float64's eps. */
 static double clipped(double p)
@@ -178,11 +181,16 @@ static void add(struct sum *s, double x)
     s->total = t;
 }
 
-/* Bin i holds i/15 < p <= (i+1)/15; 0 is in the first. */
+/*
+ * Bin i holds i/15 < p <= (i+1)/15; 0 is in the first, and so is what is no probability.
+ */
 static int bin_of(double p)
 {
-    int i = (int)(p * METRICS_BINS);
+    int i;
 
+    if (!(p > 0))
+        return 0;
+    i = p < 1 ? (int)(p * METRICS_BINS) : METRICS_BINS - 1;
     i = i < METRICS_BINS ? i : METRICS_BINS - 1;
     if (i > 0 && p <= (double)i / METRICS_BINS)
         i--;
@@ -230,7 +238,8 @@ static double ece(const struct scores *s)
 /* Is label k in row i's gold? */
 static bool is_gold(const struct scores *s, size_t i, size_t k)
 {
-    return s->kind == SCORES_SINGLE ? (size_t)s->gold[i] == k : s->gold_set[i * s->n_labels + k];
+    return s->kind == SCORES_SINGLE ? (size_t)s->gold[i] == k
+                                    : s->gold_set[i * s->n_labels + k];
 }
 
 /* The AUC of label k; room: 2 n doubles. */
@@ -297,7 +306,7 @@ static int probability_values(const struct scores *s, struct metrics *m, struct 
     return 0;
 }
 
-/* ---- the three kinds ---------------------------------------------------------------- */
+/* ---- the three kinds ---- */
 
 static int compute_single(const struct scores *s, struct metrics *m, struct err *e)
 {
@@ -384,8 +393,9 @@ static int compute_regression(const struct scores *s, struct metrics *m, struct 
     if (s->n < 2)
         return 0;
     /* Constant gold: scikit-learn's force_finite. */
-    m->value[METRIC_R2] = spread.total > 0 ? 1 - squares.total / spread.total
-                          : squares.total > 0 ? 0.0 : 1.0;
+    m->value[METRIC_R2] = spread.total > 0    ? 1 - squares.total / spread.total
+                          : squares.total > 0 ? 0.0
+                                              : 1.0;
     m->value[METRIC_PEARSON] = metrics_pearson(gold, pred, s->n);
     return metrics_spearman(gold, pred, s->n, &m->value[METRIC_SPEARMAN], e);
 }
@@ -394,8 +404,8 @@ int metrics_compute(const struct scores *s, struct metrics *m, struct err *e)
 {
     int rc;
 
-    *m = (struct metrics){.kind = s->kind, .n = s->n, .skipped = s->skipped,
-                          .n_labels = s->n_labels};
+    *m = (struct metrics){
+        .kind = s->kind, .n = s->n, .skipped = s->skipped, .n_labels = s->n_labels};
     for (int i = 0; i < METRIC_COUNT; i++)
         m->value[i] = NAN;
     if (s->n == 0)

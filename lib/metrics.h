@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * metrics: how good predictions are, equal to scikit-learn's numbers on the same rows (L5).
+ * metrics: how good predictions are, equal to scikit-learn's numbers on the same rows
+ * (L5).
  *
  * A value that is undefined is NaN, as scikit-learn 1.9 has it; MCC alone is 0 there.
  * "Seen" labels are those that occur in gold or pred; zero_division is 0 throughout.
@@ -46,7 +47,8 @@ enum metric metric_find(const char *name);
 bool metric_has(enum metric m, enum scores_kind kind);
 
 struct metrics_class {
-    uint64_t tp, gold, pred; /* rows right; rows with it in gold; rows with it predicted */
+    uint64_t tp;         /* rows that have it in both */
+    uint64_t gold, pred; /* rows that have it in gold, in pred */
     double precision, recall, f1;
     double mcc, auc, log_loss; /* multi-label only: the label as a question of its own */
 };
@@ -54,12 +56,16 @@ struct metrics_class {
 struct metrics {
     enum scores_kind kind;
     size_t n, skipped, n_labels;
-    double value[METRIC_COUNT];   /* NaN: undefined, or not of this kind */
+    double value[METRIC_COUNT];    /* NaN: undefined, or not of this kind */
     struct metrics_class *classes; /* [n_labels] */
-    uint64_t *confusion;          /* SCORES_SINGLE: [n_labels gold][n_labels pred] */
+    uint64_t *confusion;           /* SCORES_SINGLE: [n_labels gold][n_labels pred] */
 };
 
-/* Everything above.  s->n must be at least 1.  *m needs metrics_free after success. */
+/*
+ * Everything above.  s->n must be at least 1; of *s only kind, n, n_labels, skipped and
+ * the arrays of its kind are read, and NaN among the probabilities of a model that has
+ * diverged makes the values that they touch NaN.  *m needs metrics_free after success.
+ */
 int metrics_compute(const struct scores *s, struct metrics *m, struct err *e) MUST_USE;
 void metrics_free(struct metrics *m);
 
@@ -72,8 +78,9 @@ void metrics_free(struct metrics *m);
 double metrics_mcc(const uint64_t *confusion, size_t k);
 
 /*
- * What single-label counts alone give: from tp, gold and pred of k classes their precision,
- * recall and F1, and accuracy, MCC, kappa and the averages in value[METRIC_COUNT].
+ * What single-label counts alone give: from tp, gold and pred of k classes their
+ * precision, recall and F1, and accuracy, MCC, kappa and the averages in
+ * value[METRIC_COUNT].
  */
 void metrics_from_classes(struct metrics_class *classes, size_t k, double *value);
 
@@ -87,14 +94,17 @@ double metrics_mcc_rows(const struct scores *s, size_t from, size_t to, uint64_t
  */
 double metrics_auc(double *pos, size_t n_pos, double *neg, size_t n_neg, double *room);
 
-/* Correlation of x and y [n]; NaN where one is constant.  Spearman's: *e only for memory. */
+/*
+ * Correlation of x and y [n]; NaN where one is constant.  Spearman's: *e only for memory.
+ */
 double metrics_pearson(const double *x, const double *y, size_t n);
 int metrics_spearman(const double *x, const double *y, size_t n, double *r,
                      struct err *e) MUST_USE;
 
 /*
- * Reliability: rows by their largest probability in equal bins; a probability on an edge is
- * in the lower bin (Guo et al., "On calibration of modern neural networks", ICML 2017).
+ * Reliability: rows by their largest probability in equal bins; a probability on an edge
+ * is in the lower bin (Guo et al., "On calibration of modern neural networks", ICML
+ * 2017).
  */
 enum { METRICS_BINS = 15 };
 struct metrics_bin {
@@ -104,7 +114,7 @@ struct metrics_bin {
 };
 void metrics_calibration(const struct scores *s, struct metrics_bin bins[METRICS_BINS]);
 
-/* ---- bootstrap (metrics_boot.c) ------------------------------------------------------ */
+/* ---- bootstrap (metrics_boot.c) ---- */
 
 /* A percentile interval of 95 % (Efron 1979). */
 struct metrics_interval {
@@ -116,12 +126,14 @@ struct metrics_interval {
  * metrics_boot_has names; the others are NaN.  A pure function of the file and of seed.
  * Resamples in which a metric is undefined are left out of its interval.
  *
- * A resample of a single-label file's counts is drawn as a multinomial over the cells of its
- * confusion matrix, which is the same distribution at a cost that does not grow with n.
- * `counts_only` stops there; the rest (probabilities, other kinds) copies rows: n * times.
+ * A resample of a single-label file's counts is drawn as a multinomial over the cells of
+ * its confusion matrix, which is the same distribution at a cost that does not grow with
+ * n. `counts_only` stops there; the rest (probabilities, other kinds) copies rows: n *
+ * times.
  */
-int metrics_bootstrap(const struct scores *s, size_t times, uint64_t seed, bool counts_only,
-                      struct metrics_interval interval[METRIC_COUNT], struct err *e) MUST_USE;
+int metrics_bootstrap(const struct scores *s, size_t times, uint64_t seed,
+                      bool counts_only, struct metrics_interval interval[METRIC_COUNT],
+                      struct err *e) MUST_USE;
 bool metrics_boot_has(enum metric m, enum scores_kind kind);
 
 /* Two classifiers on the same rows. */
@@ -133,22 +145,25 @@ struct metrics_paired {
 };
 
 /*
- * Compares the single-label files a and b, whose labels, keys and gold must be the same, in
- * the same order: ERR_DATA names what differs.  times 0: no intervals.
+ * Compares the single-label files a and b, whose labels, keys and gold must be the same,
+ * in the same order: ERR_DATA names what differs.  times 0: no intervals.
  */
 int metrics_compare(const struct scores *a, const struct scores *b, size_t times,
                     uint64_t seed, struct metrics_paired *p, struct err *e) MUST_USE;
 
-/* McNemar's exact test (1947): min(1, 2 P(X <= min(b, c))) for X ~ Binomial(b + c, 1/2). */
+/*
+ * McNemar's exact test (1947): min(1, 2 P(X <= min(b, c))) for X ~ Binomial(b + c, 1/2).
+ */
 double metrics_mcnemar(uint64_t b, uint64_t c);
 
-/* A stream of random numbers and a draw of Binomial(n, p) from it. */
+/* A stream of random numbers (metrics_random.c) and a draw of Binomial(n, p) from it. */
 struct metrics_random {
     uint32_t key[2], counter[4], word[4];
     int used;
 };
 void metrics_random_start(struct metrics_random *r, uint64_t seed, uint64_t stream);
-double metrics_random_unit(struct metrics_random *r); /* in (0, 1) */
+double metrics_random_unit(struct metrics_random *r);                /* in (0, 1) */
+uint64_t metrics_random_below(struct metrics_random *r, uint64_t n); /* in 0..n-1 */
 uint64_t metrics_binomial(struct metrics_random *r, uint64_t n, double p);
 
 #endif

@@ -2,107 +2,12 @@
 /* Bootstrap intervals and paired tests. */
 #include "mem.h"
 #include "metrics.h"
-#include "philox.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- random numbers ----------------------------------------------------------------- */
-
-void metrics_random_start(struct metrics_random *r, uint64_t seed, uint64_t stream)
-{
-    *r = (struct metrics_random){.used = 4};
-    philox_key(r->key, seed, 0, PHILOX_SITE_BOOTSTRAP);
-    r->counter[2] = (uint32_t)stream;
-    r->counter[3] = (uint32_t)(stream >> 32);
-}
-
-/* Two words: 64 random bits. */
-static void two_words(struct metrics_random *r, uint32_t *hi, uint32_t *lo)
-{
-    if (r->used == 4) {
-        philox4x32(r->word, r->counter, r->key);
-        if (++r->counter[0] == 0)
-            r->counter[1]++;
-        r->used = 0;
-    }
-    *hi = r->word[r->used];
-    *lo = r->word[r->used + 1];
-    r->used += 2;
-}
-
-double metrics_random_unit(struct metrics_random *r)
-{
-    uint32_t hi, lo;
-
-    two_words(r, &hi, &lo);
-    return ((double)((uint64_t)hi << 20 | lo >> 12) + 0.5) * 0x1p-52;
-}
-
-/* Small n p: from 0 upwards along the distribution. */
-static uint64_t binomial_walk(struct metrics_random *r, uint64_t n, double p)
-{
-    const double odds = p / (1 - p), a = ((double)n + 1) * odds;
-    double f = exp((double)n * log1p(-p)), u = metrics_random_unit(r);
-    uint64_t k = 0;
-
-    while (u > f && k < n) {
-        u -= f;
-        k++;
-        f *= a / (double)k - odds;
-    }
-    return k;
-}
-
-static double log_factorial(double k)
-{
-    int sign; /* lgamma itself would write a global */
-
-    return lgamma_r(k + 1, &sign);
-}
-
-/*
- * Rejection with a transformed hat, at a cost that does not grow with n: algorithm BTRS of
- * Hoermann, "The generation of binomial random variates", J. Stat. Comput. Simul. 46 (1993).
- * Needs p <= 1/2 and n p >= 10.
- */
-static uint64_t binomial_reject(struct metrics_random *r, uint64_t n, double p)
-{
-    const double count = (double)n, odds = log(p / (1 - p));
-    const double sd = sqrt(count * p * (1 - p)), b = 1.15 + 2.53 * sd;
-    const double a = -0.0873 + 0.0248 * b + 0.01 * p, c = count * p + 0.5;
-    const double vr = 0.92 - 4.2 / b, alpha = (2.83 + 5.1 / b) * sd;
-    const double mode = floor((count + 1) * p);
-    const double top = log_factorial(mode) + log_factorial(count - mode);
-
-    for (;;) {
-        const double u = metrics_random_unit(r) - 0.5, us = 0.5 - fabs(u);
-        const double k = floor((2 * a / us + b) * u + c);
-        double v = metrics_random_unit(r);
-
-        if (k < 0 || k > count)
-            continue;
-        if (us >= 0.07 && v <= vr)
-            return (uint64_t)k;
-        v = log(v * alpha / (a / (us * us) + b));
-        if (v <= top - log_factorial(k) - log_factorial(count - k) + (k - mode) * odds)
-            return (uint64_t)k;
-    }
-}
-
-uint64_t metrics_binomial(struct metrics_random *r, uint64_t n, double p)
-{
-    if (n == 0 || p <= 0)
-        return 0;
-    if (p >= 1)
-        return n;
-    if (p > 0.5)
-        return n - metrics_binomial(r, n, 1 - p);
-    return (double)n * p < 10 ? binomial_walk(r, n, p) : binomial_reject(r, n, p);
-}
-
-/* ---- the distinct rows of one or two single-label files ------------------------------ */
+/* ---- the distinct rows of one or two single-label files ---- */
 
 struct cell {
     int32_t gold, a, b;
@@ -123,7 +28,8 @@ static size_t *cell_slot(const struct cells *c, const struct cell *x)
 
     h = (h ^ (uint32_t)x->a) * 0x9E3779B97F4A7C15u;
     h = (h ^ (uint32_t)x->b) * 0x9E3779B97F4A7C15u;
-    for (i = (size_t)(h >> 32) & (c->size - 1); c->table[i]; i = (i + 1) & (c->size - 1)) {
+    for (i = (size_t)(h >> 32) & (c->size - 1); c->table[i];
+         i = (i + 1) & (c->size - 1)) {
         const struct cell *y = &c->at[c->table[i] - 1];
 
         if (y->gold == x->gold && y->a == x->a && y->b == x->b)
@@ -191,7 +97,8 @@ static int cells_collect(struct cells *c, const struct scores *a, const struct s
     return 0;
 }
 
-static void count_cell(struct metrics_class *classes, int32_t gold, int32_t pred, uint64_t n)
+static void count_cell(struct metrics_class *classes, int32_t gold, int32_t pred,
+                       uint64_t n)
 {
     classes[gold].gold += n;
     classes[pred].pred += n;
@@ -199,7 +106,9 @@ static void count_cell(struct metrics_class *classes, int32_t gold, int32_t pred
         classes[gold].tp += n;
 }
 
-/* One resample of n rows: a multinomial as binomials, each of what the ones before left. */
+/*
+ * One resample of n rows: a multinomial as binomials, each of what the ones before left.
+ */
 static void resample_cells(const struct cells *c, uint64_t n, struct metrics_random *r,
                            struct metrics_class *a, struct metrics_class *b)
 {
@@ -207,9 +116,10 @@ static void resample_cells(const struct cells *c, uint64_t n, struct metrics_ran
 
     for (size_t i = 0; i < c->n && rows > 0; i++) {
         const struct cell *x = &c->at[i];
-        const uint64_t k = x->count >= weight
-                               ? rows
-                               : metrics_binomial(r, rows, (double)x->count / (double)weight);
+        const uint64_t k =
+            x->count >= weight
+                ? rows
+                : metrics_binomial(r, rows, (double)x->count / (double)weight);
 
         count_cell(a, x->gold, x->a, k);
         if (b)
@@ -219,11 +129,12 @@ static void resample_cells(const struct cells *c, uint64_t n, struct metrics_ran
     }
 }
 
-/* ---- intervals ---------------------------------------------------------------------- */
+/* ---- intervals ---- */
 
-static const enum metric count_metrics[] = {METRIC_ACCURACY, METRIC_MCC, METRIC_F1_MACRO,
-    METRIC_F1_MICRO, METRIC_F1_WEIGHTED, METRIC_PRECISION_MACRO, METRIC_RECALL_MACRO,
-    METRIC_KAPPA};
+static const enum metric count_metrics[] = {METRIC_ACCURACY,     METRIC_MCC,
+                                            METRIC_F1_MACRO,     METRIC_F1_MICRO,
+                                            METRIC_F1_WEIGHTED,  METRIC_PRECISION_MACRO,
+                                            METRIC_RECALL_MACRO, METRIC_KAPPA};
 enum { N_COUNT_METRICS = sizeof count_metrics / sizeof *count_metrics };
 
 static bool is_count_metric(enum metric m)
@@ -236,7 +147,10 @@ static bool is_count_metric(enum metric m)
 
 bool metrics_boot_has(enum metric m, enum scores_kind kind)
 {
-    /* The calibration error of a resample is biased upwards: its percentiles would mislead. */
+    /*
+     * The calibration error of a resample is biased upwards: its percentiles would
+     * mislead.
+     */
     return metric_has(m, kind) && m != METRIC_ECE;
 }
 
@@ -253,7 +167,8 @@ static double quantile(const double *sorted, size_t n, double q)
     const double at = q * (double)(n - 1);
     const size_t i = (size_t)at;
 
-    return i + 1 < n ? sorted[i] + (at - (double)i) * (sorted[i + 1] - sorted[i]) : sorted[i];
+    return i + 1 < n ? sorted[i] + (at - (double)i) * (sorted[i + 1] - sorted[i])
+                     : sorted[i];
 }
 
 /* values: [times], used up. */
@@ -267,7 +182,8 @@ static struct metrics_interval interval_of(double *values, size_t times)
     if (n == 0)
         return (struct metrics_interval){NAN, NAN};
     qsort(values, n, sizeof *values, compare_doubles);
-    return (struct metrics_interval){quantile(values, n, 0.025), quantile(values, n, 0.975)};
+    return (struct metrics_interval){quantile(values, n, 0.025),
+                                     quantile(values, n, 0.975)};
 }
 
 static void clear_classes(struct metrics_class *c, size_t k)
@@ -299,8 +215,9 @@ static int boot_counts(const struct scores *a, const struct scores *b, size_t ti
         if (b)
             metrics_from_classes(classes + k, k, of_b);
         for (int i = 0; i < N_COUNT_METRICS; i++)
-            values[(size_t)i * times + t] = b ? of_b[count_metrics[i]] - of_a[count_metrics[i]]
-                                              : of_a[count_metrics[i]];
+            values[(size_t)i * times + t] =
+                b ? of_b[count_metrics[i]] - of_a[count_metrics[i]]
+                  : of_a[count_metrics[i]];
     }
     for (int i = 0; i < N_COUNT_METRICS; i++)
         interval[count_metrics[i]] = interval_of(values + (size_t)i * times, times);
@@ -354,18 +271,14 @@ static void copy_row(const struct scores *s, size_t from, struct scores *to, siz
 }
 
 /* One resample: rows drawn with replacement, and all their metrics. */
-static int resample_rows(const struct scores *s, struct scores *copy, struct metrics_random *r,
-                         double *value, struct err *e)
+static int resample_rows(const struct scores *s, struct scores *copy,
+                         struct metrics_random *r, double *value, struct err *e)
 {
     struct metrics m;
     int rc;
 
-    for (size_t i = 0; i < s->n; i++) {
-        uint32_t hi, lo;
-
-        two_words(r, &hi, &lo);
-        copy_row(s, philox_below(hi, lo, s->n), copy, i);
-    }
+    for (size_t i = 0; i < s->n; i++)
+        copy_row(s, (size_t)metrics_random_below(r, s->n), copy, i);
     copy->n_labels = s->n_labels;
     rc = metrics_compute(copy, &m, e);
     copy->n_labels = 0; /* there are no names for scores_free to release */
@@ -398,7 +311,8 @@ static int boot_rows(const struct scores *s, size_t times, uint64_t seed,
             values[(size_t)m * times + t] = value[m];
     }
     for (int m = 0; m < METRIC_COUNT; m++)
-        if (metrics_boot_has(m, s->kind) && !(s->kind == SCORES_SINGLE && is_count_metric(m)))
+        if (metrics_boot_has(m, s->kind) &&
+            !(s->kind == SCORES_SINGLE && is_count_metric(m)))
             interval[m] = interval_of(values + (size_t)m * times, times);
     rc = 0;
 out:
@@ -407,8 +321,9 @@ out:
     return rc;
 }
 
-int metrics_bootstrap(const struct scores *s, size_t times, uint64_t seed, bool counts_only,
-                      struct metrics_interval interval[METRIC_COUNT], struct err *e)
+int metrics_bootstrap(const struct scores *s, size_t times, uint64_t seed,
+                      bool counts_only, struct metrics_interval interval[METRIC_COUNT],
+                      struct err *e)
 {
     for (int m = 0; m < METRIC_COUNT; m++)
         interval[m] = (struct metrics_interval){NAN, NAN};
@@ -419,7 +334,14 @@ int metrics_bootstrap(const struct scores *s, size_t times, uint64_t seed, bool 
     return counts_only ? 0 : boot_rows(s, times, seed, interval, e);
 }
 
-/* ---- two files ---------------------------------------------------------------------- */
+/* ---- two files ---- */
+
+static double log_factorial(double k)
+{
+    int sign; /* lgamma itself would write a global */
+
+    return lgamma_r(k + 1, &sign);
+}
 
 double metrics_mcnemar(uint64_t b, uint64_t c)
 {
@@ -445,21 +367,26 @@ static int check_same(const struct scores *a, const struct scores *b, struct err
                        b->n_labels);
     for (size_t i = 0; i < a->n_labels; i++)
         if (strcmp(a->labels[i], b->labels[i]) != 0)
-            return err_set(e, ERR_DATA, "label %zu is '%s' in one file, '%s' in the other",
-                           i + 1, a->labels[i], b->labels[i]);
+            return err_set(e, ERR_DATA,
+                           "label %zu is '%s' in one file, '%s' in the other", i + 1,
+                           a->labels[i], b->labels[i]);
     if (a->n != b->n)
         return err_set(e, ERR_DATA, "the two files have %zu and %zu rows with gold", a->n,
                        b->n);
     for (size_t i = 0, from = 0; i < a->n; from = a->key_end[i++]) {
         const size_t len = a->key_end[i] - from;
 
-        if (a->key_end[i] != b->key_end[i] || memcmp(a->keys + from, b->keys + from, len) != 0)
-            return err_set(e, ERR_DATA, "row %zu with gold has the key '%.*s' in one file, "
-                           "another in the other", i + 1, len > 100 ? 100 : (int)len,
-                           a->keys + from);
+        if (a->key_end[i] != b->key_end[i] ||
+            memcmp(a->keys + from, b->keys + from, len) != 0)
+            return err_set(e, ERR_DATA,
+                           "row %zu with gold has the key '%.*s' in one file, "
+                           "another in the other",
+                           i + 1, len > 100 ? 100 : (int)len, a->keys + from);
         if (a->gold[i] != b->gold[i])
-            return err_set(e, ERR_DATA, "key '%.*s' has the gold '%s' in one file, '%s' in the "
-                           "other", len > 100 ? 100 : (int)len, a->keys + from,
+            return err_set(e, ERR_DATA,
+                           "key '%.*s' has the gold '%s' in one file, '%s' in the "
+                           "other",
+                           len > 100 ? 100 : (int)len, a->keys + from,
                            a->labels[a->gold[i]], b->labels[b->gold[i]]);
     }
     return 0;

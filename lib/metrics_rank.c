@@ -19,8 +19,8 @@ static uint64_t bits_of(double x)
 
 /*
  * Least-significant-digit radix sort of doubles >= 0, 8 bits a pass.  Passes in which all
- * have one digit are left out, which for probabilities are few, so that a million rows take
- * tens of milliseconds.
+ * have one digit are left out, which for probabilities are few, so that a million rows
+ * take tens of milliseconds.
  */
 static void sort_doubles(double *x, size_t n, double *room)
 {
@@ -48,7 +48,8 @@ static void sort_doubles(double *x, size_t n, double *room)
 
 double metrics_auc(double *pos, size_t n_pos, double *neg, size_t n_neg, double *room)
 {
-    size_t below = 0, upto = 0; /* negatives less than, and not more than, this positive */
+    size_t below = 0,
+           upto = 0; /* negatives less than, and not more than, this positive */
     double u = 0;
 
     if (n_pos == 0 || n_neg == 0)

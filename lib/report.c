@@ -36,8 +36,22 @@ static int width_of(const char *s)
     return n;
 }
 
-/* A label in `width` columns, cut with "..." where it is longer; left or right in them. */
-static int add_label(const char *label, int width, bool right, struct buf *out, struct err *e)
+/*
+ * Adds n bytes of a label; control characters of a hostile file do not reach a terminal.
+ */
+static int add_clean(const char *s, size_t n, struct buf *out, struct err *e)
+{
+    for (size_t i = 0; i < n; i++)
+        if (buf_putc(out, (unsigned char)s[i] < 0x20 || s[i] == 0x7f ? '?' : s[i], e))
+            return -1;
+    return 0;
+}
+
+/*
+ * A label in `width` columns, cut with "..." where it is longer; left or right in them.
+ */
+static int add_label(const char *label, int width, bool right, struct buf *out,
+                     struct err *e)
 {
     const int n = width_of(label), pad = n < width ? width - n : 0;
     const char *p = label;
@@ -45,12 +59,12 @@ static int add_label(const char *label, int width, bool right, struct buf *out, 
     if (right && buf_addf(out, e, "%*s", pad, ""))
         return -1;
     if (n <= width) {
-        if (buf_puts(out, label, e))
+        if (add_clean(label, strlen(label), out, e))
             return -1;
     } else {
         for (int left = width - 3; left > 0 || ((unsigned char)*p & 0xc0) == 0x80; p++)
             left -= ((unsigned char)*p & 0xc0) != 0x80;
-        if (buf_add(out, label, (size_t)(p - label), e) || buf_puts(out, "...", e))
+        if (add_clean(label, (size_t)(p - label), out, e) || buf_puts(out, "...", e))
             return -1;
     }
     return right ? 0 : buf_addf(out, e, "%*s", pad, "");
@@ -75,8 +89,8 @@ static int add_value(double x, struct buf *out, struct err *e)
     return isnan(x) ? buf_addf(out, e, "%9s", "-") : buf_addf(out, e, "%9.4f", x);
 }
 
-static int add_metric(const struct report *r, const char *name, enum metric m, struct buf *out,
-                      struct err *e)
+static int add_metric(const struct report *r, const char *name, enum metric m,
+                      struct buf *out, struct err *e)
 {
     const struct metrics_interval *i = &r->interval[m];
 
@@ -84,18 +98,20 @@ static int add_metric(const struct report *r, const char *name, enum metric m, s
         return 0;
     if (buf_addf(out, e, "%-17s", name) || add_value(r->m->value[m], out, e))
         return -1;
-    if (r->times && !isnan(i->low) && buf_addf(out, e, "   [%.4f, %.4f]", i->low, i->high))
+    if (r->times && !isnan(i->low) &&
+        buf_addf(out, e, "   [%.4f, %.4f]", i->low, i->high))
         return -1;
     return buf_putc(out, '\n', e);
 }
 
-/* ---- parts of the table ------------------------------------------------------------- */
+/* ---- parts of the table ---- */
 
 static int add_rows_line(const struct report *r, struct buf *out, struct err *e)
 {
     if (buf_addf(out, e, "%-17s%9zu", "rows", r->m->n))
         return -1;
-    if (r->m->skipped && buf_addf(out, e, "   and %zu without gold, skipped", r->m->skipped))
+    if (r->m->skipped &&
+        buf_addf(out, e, "   and %zu without gold, skipped", r->m->skipped))
         return -1;
     return buf_putc(out, '\n', e);
 }
@@ -108,8 +124,12 @@ static int add_majority(const struct report *r, struct buf *out, struct err *e)
     for (size_t i = 1; i < r->m->n_labels; i++)
         if (r->m->classes[i].gold > r->m->classes[best].gold)
             best = i;
-    return buf_addf(out, e, "%-17s%9.4f   '%s'\n", "majority class",
-                    (double)r->m->classes[best].gold / (double)r->m->n, r->s->labels[best]);
+    return buf_addf(out, e, "%-17s%9.4f   '", "majority class",
+                    (double)r->m->classes[best].gold / (double)r->m->n) ||
+                   add_clean(r->s->labels[best], strlen(r->s->labels[best]), out, e) ||
+                   buf_puts(out, "'\n", e)
+               ? -1
+               : 0;
 }
 
 static int add_metrics(const struct report *r, struct buf *out, struct err *e)
@@ -118,21 +138,34 @@ static int add_metrics(const struct report *r, struct buf *out, struct err *e)
         const char *name;
         enum metric m;
     } lines[] = {
-        {"accuracy", METRIC_ACCURACY}, {"MCC", METRIC_MCC}, {"F1 macro", METRIC_F1_MACRO},
-        {"F1 micro", METRIC_F1_MICRO}, {"F1 weighted", METRIC_F1_WEIGHTED},
-        {"F1 samples", METRIC_F1_SAMPLES}, {"precision macro", METRIC_PRECISION_MACRO},
-        {"recall macro", METRIC_RECALL_MACRO}, {"Hamming loss", METRIC_HAMMING},
-        {"kappa", METRIC_KAPPA}, {"AUC", METRIC_AUC}, {"log loss", METRIC_LOG_LOSS},
-        {"ECE", METRIC_ECE}, {"Brier", METRIC_BRIER}, {"MSE", METRIC_MSE},
-        {"RMSE", METRIC_RMSE}, {"MAE", METRIC_MAE}, {"R squared", METRIC_R2},
-        {"Pearson", METRIC_PEARSON}, {"Spearman", METRIC_SPEARMAN},
+        {"accuracy", METRIC_ACCURACY},
+        {"MCC", METRIC_MCC},
+        {"F1 macro", METRIC_F1_MACRO},
+        {"F1 micro", METRIC_F1_MICRO},
+        {"F1 weighted", METRIC_F1_WEIGHTED},
+        {"F1 samples", METRIC_F1_SAMPLES},
+        {"precision macro", METRIC_PRECISION_MACRO},
+        {"recall macro", METRIC_RECALL_MACRO},
+        {"Hamming loss", METRIC_HAMMING},
+        {"kappa", METRIC_KAPPA},
+        {"AUC", METRIC_AUC},
+        {"log loss", METRIC_LOG_LOSS},
+        {"ECE", METRIC_ECE},
+        {"Brier", METRIC_BRIER},
+        {"MSE", METRIC_MSE},
+        {"RMSE", METRIC_RMSE},
+        {"MAE", METRIC_MAE},
+        {"R squared", METRIC_R2},
+        {"Pearson", METRIC_PEARSON},
+        {"Spearman", METRIC_SPEARMAN},
     };
 
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
         if (add_metric(r, lines[i].name, lines[i].m, out, e))
             return -1;
     if (r->times)
-        return buf_addf(out, e, "[95 %% intervals: bootstrap, %zu resamples]\n", r->times);
+        return buf_addf(out, e, "[95 %% intervals: bootstrap, %zu resamples]\n",
+                        r->times);
     return 0;
 }
 
@@ -174,8 +207,8 @@ static int add_classes(const struct report *r, struct buf *out, struct err *e)
     const bool multi = r->s->kind == SCORES_MULTI;
     const int width = label_column(r->s, 5);
 
-    if (buf_addf(out, e, "\n%-*s  precision   recall       F1 %s     gold     pred\n", width,
-                 "label", multi ? "     MCC      AUC" : ""))
+    if (buf_addf(out, e, "\n%-*s  precision   recall       F1 %s     gold     pred\n",
+                 width, "label", multi ? "     MCC      AUC" : ""))
         return -1;
     for (size_t i = 0; i < r->m->n_labels; i++) {
         const struct metrics_class *c = &r->m->classes[i];
@@ -206,7 +239,7 @@ int report_table(const struct report *r, struct buf *out, struct err *e)
     return r->s->kind == SCORES_REGRESSION ? 0 : add_classes(r, out, e);
 }
 
-/* ---- TSV ---------------------------------------------------------------------------- */
+/* ---- TSV ---- */
 
 int report_batches(const struct report *r, struct buf *out, struct err *e)
 {
@@ -263,8 +296,8 @@ int report_calibration(const struct report *r, struct buf *out, struct err *e)
     for (int b = 0; b < METRICS_BINS; b++)
         if (buf_addf(out, e, "%.4f\t%.4f\t%zu", (double)b / METRICS_BINS,
                      (double)(b + 1) / METRICS_BINS, bins[b].n) ||
-            add_field(bins[b].confidence, out, e) || add_field(bins[b].accuracy, out, e) ||
-            buf_putc(out, '\n', e))
+            add_field(bins[b].confidence, out, e) ||
+            add_field(bins[b].accuracy, out, e) || buf_putc(out, '\n', e))
             return -1;
     return 0;
 }
@@ -282,13 +315,14 @@ int report_confusion(const struct report *r, struct buf *out, struct err *e)
         if (buf_addf(out, e, "\n%s", r->s->labels[i]))
             return -1;
         for (size_t j = 0; j < k; j++)
-            if (buf_addf(out, e, "\t%llu", (unsigned long long)r->m->confusion[i * k + j]))
+            if (buf_addf(out, e, "\t%llu",
+                         (unsigned long long)r->m->confusion[i * k + j]))
                 return -1;
     }
     return buf_putc(out, '\n', e);
 }
 
-/* ---- two files ---------------------------------------------------------------------- */
+/* ---- two files ---- */
 
 int report_paired(const struct metrics_paired *p, size_t n, const char *a, const char *b,
                   struct buf *out, struct err *e)
@@ -310,9 +344,10 @@ int report_paired(const struct metrics_paired *p, size_t n, const char *a, const
         if (buf_putc(out, '\n', e))
             return -1;
     }
-    return buf_addf(out, e, "\nof %zu rows: both right %llu, only A %llu, only B %llu, "
-                    "neither %llu\nMcNemar's exact test: p = %.4g\n", n,
-                    (unsigned long long)p->both, (unsigned long long)p->only_a,
+    return buf_addf(out, e,
+                    "\nof %zu rows: both right %llu, only A %llu, only B %llu, "
+                    "neither %llu\nMcNemar's exact test: p = %.4g\n",
+                    n, (unsigned long long)p->both, (unsigned long long)p->only_a,
                     (unsigned long long)p->only_b, (unsigned long long)p->neither,
                     p->p_mcnemar);
 }

@@ -2,8 +2,9 @@
 /*
  * report: metrics as text, for people and for programs (L5).
  *
- * Every function adds to `out` and returns 0, or -1 and *e.  Numbers meant for programs have
- * the fewest digits that read back as the same double; an undefined one is nan, in JSON null.
+ * Every function adds to `out` and returns 0, or -1 and *e.  Numbers meant for programs
+ * have the fewest digits that read back as the same double; an undefined one is nan, in
+ * JSON null.
  */
 #ifndef BERTUTILS_REPORT_H
 #define BERTUTILS_REPORT_H
@@ -30,7 +31,9 @@ int report_number(double x, struct buf *out, struct err *e) MUST_USE;
 int report_table(const struct report *r, struct buf *out, struct err *e) MUST_USE;
 int report_json(const struct report *r, struct buf *out, struct err *e) MUST_USE;
 
-/* Lines "batch TAB rows TAB mcc" under a header, then "Total MCC: %.3f".  Needs r->batch. */
+/*
+ * Lines "batch TAB rows TAB mcc" under a header, then "Total MCC: %.3f".  Needs r->batch.
+ */
 int report_batches(const struct report *r, struct buf *out, struct err *e) MUST_USE;
 
 /* TSV with a header line. */

@@ -26,7 +26,9 @@ static json_t *pair(const struct metrics_interval *i)
     return json_pack("[o, o]", real(i->low), real(i->high));
 }
 
-/* Both give NULL, and free what they were given, once memory is short: the callers go on. */
+/*
+ * Both give NULL, and free what they were given, once memory is short: the callers go on.
+ */
 static json_t *append(json_t *array, json_t *value)
 {
     if (json_array_append_new(array, value) == 0)
@@ -43,7 +45,7 @@ static json_t *put(json_t *object, const char *name, json_t *value)
     return NULL;
 }
 
-/* ---- one file ----------------------------------------------------------------------- */
+/* ---- one file ---- */
 
 /* Those of a single-label file are always there, null in files of another kind. */
 static json_t *add_metrics(const struct report *r, json_t *o)
@@ -175,8 +177,10 @@ static int check_labels(const struct scores *s, struct err *e)
 {
     for (size_t i = 0; i < s->n_labels; i++)
         if (!is_utf8(s->labels[i]))
-            return err_set(e, ERR_DATA, "label %zu of the scores is not UTF-8: no JSON can "
-                           "hold it", i + 1);
+            return err_set(e, ERR_DATA,
+                           "label %zu of the scores is not UTF-8: no JSON can "
+                           "hold it",
+                           i + 1);
     return 0;
 }
 
@@ -202,7 +206,7 @@ int report_json(const struct report *r, struct buf *out, struct err *e)
     return dump(o, out, e);
 }
 
-/* ---- two files ---------------------------------------------------------------------- */
+/* ---- two files ---- */
 
 static json_t *count_values(const double *value)
 {

@@ -69,10 +69,13 @@ static int check_labels(const struct scores_format *f, struct err *e)
         if (!*label)
             return err_set(e, ERR_DATA, "label %zu of the model is empty", i);
         if (breaks_row(label, strlen(label)))
-            return err_set(e, ERR_DATA, "the label '%s' holds a tab or a line end", label);
+            return err_set(e, ERR_DATA, "the label '%s' holds a tab or a line end",
+                           label);
         if (f->kind == SCORES_MULTI && strchr(label, ','))
-            return err_set(e, ERR_DATA, "the label '%s' holds a comma, which separates the "
-                           "labels of a multi-label model", label);
+            return err_set(e, ERR_DATA,
+                           "the label '%s' holds a comma, which separates the "
+                           "labels of a multi-label model",
+                           label);
     }
     return check_twins(f, e);
 }
@@ -83,7 +86,8 @@ static int add_header(struct scores_writer *w, struct err *e)
 
     if (buf_puts(&w->out, "key\tgold\tpred", e))
         return -1;
-    if (w->f.kind == SCORES_REGRESSION && w->f.logits && buf_puts(&w->out, "\tz:value", e))
+    if (w->f.kind == SCORES_REGRESSION && w->f.logits &&
+        buf_puts(&w->out, "\tz:value", e))
         return -1;
     for (size_t i = 0; i < w->f.n_labels; i++)
         if (buf_addf(&w->out, e, "\t%s:%s", mark, w->f.labels[i]))
@@ -110,7 +114,8 @@ int scores_begin(struct scores_writer *w, int fd, const char *name,
 }
 
 /* Nine significant digits, in the C locale because no tool calls setlocale. */
-static int add_number(struct scores_writer *w, const char *before, double x, struct err *e)
+static int add_number(struct scores_writer *w, const char *before, double x,
+                      struct err *e)
 {
     char text[40];
     const int n = snprintf(text, sizeof text, "%s%.9g", before, x);
@@ -149,7 +154,9 @@ static int add_values(struct scores_writer *w, const float *logits, struct err *
 {
     if (w->f.kind == SCORES_REGRESSION)
         return add_number(w, "", logits[0], e) ||
-               (w->f.logits && add_number(w, "\t", logits[0], e)) ? -1 : 0;
+                       (w->f.logits && add_number(w, "\t", logits[0], e))
+                   ? -1
+                   : 0;
     for (size_t i = 0; i < w->f.n_labels; i++)
         w->p[i] = logits[i];
     if (w->f.kind == SCORES_SINGLE ? add_single(w, e) : add_multi(w, e))
@@ -161,20 +168,24 @@ static int add_values(struct scores_writer *w, const float *logits, struct err *
 }
 
 static int check_row(const struct scores_writer *w, const char *key, size_t key_len,
-                     const char *gold, size_t gold_len, const float *logits, struct err *e)
+                     const char *gold, size_t gold_len, const float *logits,
+                     struct err *e)
 {
     const size_t n = w->f.kind == SCORES_REGRESSION ? 1 : w->f.n_labels;
     const int shown = key_len > 200 ? 200 : (int)key_len;
 
     if (key_len && breaks_row(key, key_len))
-        return err_set(e, ERR_DATA, "the key '%.*s' holds a tab or a line end", shown, key);
+        return err_set(e, ERR_DATA, "the key '%.*s' holds a tab or a line end", shown,
+                       key);
     if (gold_len && breaks_row(gold, gold_len))
         return err_set(e, ERR_DATA, "record '%.*s': its label holds a tab or a line end",
                        shown, key);
     for (size_t i = 0; i < n; i++)
         if (!isfinite(logits[i]))
-            return err_set(e, ERR_RUN, "record '%.*s': the model's output is not a finite "
-                           "number (was its training stable?)", shown, key);
+            return err_set(e, ERR_RUN,
+                           "record '%.*s': the model's output is not a finite "
+                           "number (was its training stable?)",
+                           shown, key);
     return 0;
 }
 

@@ -19,8 +19,8 @@
  *     the input ended well:  scores_end(&w, e), then io_publish(&out, e)
  *     anything failed:       scores_abort(&w), then io_discard(&out)
  *
- * The writer always holds back the last line that it was given.  scores_end alone writes it,
- * so output whose input was cut lacks at least its last row.
+ * The writer always holds back the last line that it was given.  scores_end alone writes
+ * it, so output whose input was cut lacks at least its last row.
  */
 #ifndef BERTUTILS_SCORES_H
 #define BERTUTILS_SCORES_H
@@ -33,12 +33,15 @@
 #include <stdint.h>
 
 enum scores_kind {
-    SCORES_SINGLE,    /* one of n_labels classes: softmax, the first largest is predicted */
-    SCORES_MULTI,     /* any of n_labels: sigmoid, those over their threshold are predicted */
+    SCORES_SINGLE, /* one of n_labels classes: softmax, the first largest is predicted */
+    SCORES_MULTI, /* any of n_labels: sigmoid, those over their threshold are predicted */
     SCORES_REGRESSION /* one number */
 };
 
-/* What a file of scores holds.  The arrays belong to the caller and must outlive the writer. */
+/*
+ * What a file of scores holds.  The arrays belong to the caller and must outlive the
+ * writer.
+ */
 struct scores_format {
     enum scores_kind kind;
     bool logits;               /* z: columns instead of p: */
@@ -57,9 +60,9 @@ struct scores_writer {
 };
 
 /*
- * Starts a file on fd.  ERR_DATA where a label is empty, holds a TAB or line end or stands
- * twice, or holds a comma in a multi-label model; ERR_INTERNAL without memory.  After a
- * failure *w needs no scores_abort (which is allowed all the same).
+ * Starts a file on fd.  ERR_DATA where a label is empty, holds a TAB or line end or
+ * stands twice, or holds a comma in a multi-label model; ERR_INTERNAL without memory. 
+ * After a failure *w needs no scores_abort (which is allowed all the same).
  */
 int scores_begin(struct scores_writer *w, int fd, const char *name,
                  const struct scores_format *f, struct err *e) MUST_USE;
@@ -82,26 +85,26 @@ int scores_end(struct scores_writer *w, struct err *e) MUST_USE;
 /* The input did not end well: frees *w and writes nothing more. */
 void scores_abort(struct scores_writer *w);
 
-/* Softmax and logistic function of n logits in double precision, shifted so as not to overflow. */
+/* Softmax of n logits (p may be logits) and logistic function; no overflow on the way. */
 void scores_softmax(const double *logits, size_t n, double *p);
 double scores_sigmoid(double logit);
 
 /*
- * A file of scores in memory, for metrics.  Only rows with gold are kept; p: columns are as
- * read, z: columns have gone through softmax or sigmoid.
+ * A file of scores in memory, for metrics.  Only rows with gold are kept; p: columns are
+ * as read, z: columns have gone through softmax or sigmoid.
  */
 struct scores {
     enum scores_kind kind;
-    bool logits;    /* the file had z: columns */
-    char **labels;  /* [n_labels] in the file's order; none for regression */
+    bool logits;   /* the file had z: columns */
+    char **labels; /* [n_labels] in the file's order; none for regression */
     size_t n_labels;
-    size_t n;       /* rows kept */
-    size_t skipped; /* rows without gold */
-    int32_t *gold, *pred;          /* SCORES_SINGLE: [n], numbers of labels */
-    uint8_t *gold_set, *pred_set;  /* SCORES_MULTI: [n][n_labels], 0 or 1 */
+    size_t n;                        /* rows kept */
+    size_t skipped;                  /* rows without gold */
+    int32_t *gold, *pred;            /* SCORES_SINGLE: [n], numbers of labels */
+    uint8_t *gold_set, *pred_set;    /* SCORES_MULTI: [n][n_labels], 0 or 1 */
     double *gold_value, *pred_value; /* SCORES_REGRESSION: [n] */
-    double *p;      /* [n][n_labels] probabilities; NULL where the file has none */
-    char *keys;     /* the keys, one behind the other; kept for paired tests */
+    double *p;       /* [n][n_labels] probabilities; NULL where the file has none */
+    char *keys;      /* the keys, one behind the other; kept for paired tests */
     size_t *key_end; /* [n], where each ends in `keys` */
 };
 
@@ -109,10 +112,11 @@ struct scores {
 enum scores_expect { SCORES_ANY = -1 }; /* or one of enum scores_kind */
 
 /*
- * Reads a whole file ("-": standard input).  `kind` is SCORES_ANY or the kind it must have;
- * with SCORES_ANY a file is multi-label when a prediction or a gold field is no single
- * label, or when its p: columns do not sum to one.  Errors: ERR_NOINPUT (absent or empty),
- * ERR_DATA with "FILE:LINE: ", ERR_IO, ERR_INTERNAL.  *s needs scores_free after success.
+ * Reads a whole file ("-": standard input).  `kind` is SCORES_ANY or the kind it must
+ * have; with SCORES_ANY a file is multi-label when a prediction or a gold field is no
+ * single label, or when its p: columns do not sum to one.  Errors: ERR_NOINPUT (absent or
+ * empty), ERR_DATA with "FILE:LINE: ", ERR_IO, ERR_INTERNAL.  *s needs scores_free after
+ * success.
  */
 int scores_read(const char *path, int kind, struct scores *s, struct err *e) MUST_USE;
 void scores_free(struct scores *s);

@@ -14,7 +14,10 @@ enum {
     SHOWN = 60                 /* bytes of a field that a message repeats */
 };
 
-/* Rows whose p: columns miss one by more than this are no softmax: the file is multi-label. */
+/*
+ * Rows whose p: columns miss one by more than this are no softmax: the file is
+ * multi-label.
+ */
 static const double SUM_SLACK = 0.02;
 
 /* Labels of one field of a multi-label row, in reader.members. */
@@ -25,13 +28,13 @@ struct set {
 struct reader {
     struct scores *s;
     const char *name;
-    size_t line;         /* number of the line being read, from 1 */
-    size_t rows;         /* data lines so far */
-    bool multi_seen;     /* something that only a multi-label file can hold */
+    size_t line;     /* number of the line being read, from 1 */
+    size_t rows;     /* data lines so far */
+    bool multi_seen; /* something that only a multi-label file can hold */
     int kind_wanted;
-    int32_t *table;      /* label numbers by hash; -1: free */
-    size_t table_size;   /* a power of two */
-    size_t *label_len;   /* [n_labels] */
+    int32_t *table;    /* label numbers by hash; -1: free */
+    size_t table_size; /* a power of two */
+    size_t *label_len; /* [n_labels] */
     /* A field is label number c, or, where c < 0, the set with number -1 - c. */
     int32_t *gold, *pred;
     double *gold_value, *pred_value;
@@ -59,7 +62,7 @@ static int at_line(const struct reader *r, struct err *e)
     return err_prefix(e, "%s:%zu: ", r->name, r->line);
 }
 
-/* ---- numbers ------------------------------------------------------------------------ */
+/* ---- numbers ---- */
 
 /* Where the digits from `p` on end; their value (the first 19) goes onto *m. */
 static const char *digits(const char *p, const char *end, uint64_t *m, int *taken)
@@ -86,12 +89,14 @@ static double by_strtod(const struct field *f)
 /*
  * A decimal number that fills the whole field: no blanks, hexadecimal, nan or inf.  Where
  * the digits fit 53 bits and the power of ten is exact, one operation rounds correctly
- * (Clinger, "How to read floating point numbers accurately", PLDI 1990); strtod does the rest.
+ * (Clinger, "How to read floating point numbers accurately", PLDI 1990); strtod does the
+ * rest.
  */
 static bool number(const struct field *f, double *x)
 {
-    static const double ten[] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11,
-        1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+    static const double ten[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                 1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+                                 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
     const char *p = f->at, *const end = f->at + f->n, *start, *point;
     uint64_t m = 0, power = 0;
     int taken = 0, power_digits = 0;
@@ -120,7 +125,8 @@ static bool number(const struct field *f, double *x)
         return false;
     if (power_digits < 6)
         scale += power_minus ? -(long)power : (long)power;
-    if (taken > 19 || power_digits >= 6 || m > (uint64_t)1 << 53 || scale < -22 || scale > 22)
+    if (taken > 19 || power_digits >= 6 || m > (uint64_t)1 << 53 || scale < -22 ||
+        scale > 22)
         *x = by_strtod(f);
     else {
         *x = scale < 0 ? (double)m / ten[-scale] : (double)m * ten[scale];
@@ -129,7 +135,7 @@ static bool number(const struct field *f, double *x)
     return isfinite(*x);
 }
 
-/* ---- labels ------------------------------------------------------------------------- */
+/* ---- labels ---- */
 
 /* FNV-1a; the labels are few and the file is the user's own. */
 static size_t hash(const char *s, size_t n)
@@ -157,8 +163,8 @@ static int32_t *slot(const struct reader *r, const char *s, size_t n)
 }
 
 /* Adds the set of the labels that commas separate in a field; its code goes to *code. */
-static int add_set(struct reader *r, const struct field *f, const char *column, int32_t *code,
-                   struct err *e)
+static int add_set(struct reader *r, const struct field *f, const char *column,
+                   int32_t *code, struct err *e)
 {
     const char *p = f->at, *const end = f->at + f->n;
 
@@ -175,7 +181,8 @@ static int add_set(struct reader *r, const struct field *f, const char *column, 
         if (label < 0)
             return err_set(e, ERR_DATA, "%s '%.*s' is none of the labels in the header",
                            column, shown(&part), part.at);
-        if (mem_grow(&r->members, &r->members_cap, r->n_members + 1, sizeof *r->members, e))
+        if (mem_grow(&r->members, &r->members_cap, r->n_members + 1, sizeof *r->members,
+                     e))
             return -1;
         r->members[r->n_members++] = label;
         r->sets[r->n_sets].n++;
@@ -196,12 +203,12 @@ static int read_labels(struct reader *r, const struct field *f, const char *colu
     if (*code >= 0)
         return 0;
     if (r->kind_wanted == SCORES_SINGLE || (f->n > 0 && !memchr(f->at, ',', f->n)))
-        return err_set(e, ERR_DATA, "%s '%.*s' is none of the labels in the header", column,
-                       shown(f), f->at);
+        return err_set(e, ERR_DATA, "%s '%.*s' is none of the labels in the header",
+                       column, shown(f), f->at);
     return add_set(r, f, column, code, e);
 }
 
-/* ---- the header --------------------------------------------------------------------- */
+/* ---- the header ---- */
 
 static bool is_text(const struct field *f, const char *text)
 {
@@ -218,21 +225,24 @@ static struct field next_field(const char **p, const char *end)
     return f;
 }
 
-static int add_label(struct reader *r, const struct field *f, size_t *cap, size_t *len_cap,
-                     struct err *e)
+static int add_label(struct reader *r, const struct field *f, size_t *cap,
+                     size_t *len_cap, struct err *e)
 {
     struct scores *s = r->s;
     const bool z = f->n >= 2 && memcmp(f->at, "z:", 2) == 0;
 
     if (!z && !(f->n >= 2 && memcmp(f->at, "p:", 2) == 0))
-        return err_set(e, ERR_DATA, "column '%.*s' of the header is neither p:LABEL nor "
-                       "z:LABEL", shown(f), f->at);
+        return err_set(e, ERR_DATA,
+                       "column '%.*s' of the header is neither p:LABEL nor "
+                       "z:LABEL",
+                       shown(f), f->at);
     if (f->n == 2)
         return err_set(e, ERR_DATA, "a label of the header is empty");
     if (memchr(f->at, '\0', f->n))
         return err_set(e, ERR_DATA, "a label of the header holds a NUL");
     if (s->n_labels > 0 && z != s->logits)
-        return err_set(e, ERR_DATA, "the header has p: and z: columns; one kind is possible");
+        return err_set(e, ERR_DATA,
+                       "the header has p: and z: columns; one kind is possible");
     if (s->n_labels >= INT32_MAX / 4)
         return err_set(e, ERR_DATA, "too many labels");
     s->logits = z;
@@ -262,7 +272,8 @@ static int index_labels(struct reader *r, struct err *e)
         int32_t *at = slot(r, s->labels[i], r->label_len[i]);
 
         if (*at >= 0)
-            return err_set(e, ERR_DATA, "the header has the label '%s' twice", s->labels[i]);
+            return err_set(e, ERR_DATA, "the header has the label '%s' twice",
+                           s->labels[i]);
         *at = (int32_t)i;
     }
     return 0;
@@ -279,8 +290,10 @@ static int read_header(struct reader *r, const char *line, size_t n, struct err 
         const struct field f = p ? next_field(&p, line + n) : (struct field){"", 0};
 
         if (!is_text(&f, fixed[i]))
-            return err_set(e, ERR_DATA, "no file of scores: its header must start with key, "
-                           "gold, pred (it has '%.*s' for '%s')", shown(&f), f.at, fixed[i]);
+            return err_set(e, ERR_DATA,
+                           "no file of scores: its header must start with key, "
+                           "gold, pred (it has '%.*s' for '%s')",
+                           shown(&f), f.at, fixed[i]);
     }
     s->kind = SCORES_REGRESSION;
     if (!p)
@@ -298,7 +311,7 @@ static int read_header(struct reader *r, const char *line, size_t n, struct err 
     return index_labels(r, e);
 }
 
-/* ---- rows --------------------------------------------------------------------------- */
+/* ---- rows ---- */
 
 /* The p: or z: columns into row n of s->p. */
 static int read_values(struct reader *r, const char *p, const char *end, struct err *e)
@@ -321,22 +334,25 @@ static int read_values(struct reader *r, const char *p, const char *end, struct 
                            s->n_labels + 3);
         f = next_field(&p, end);
         if (!number(&f, &row[i]))
-            return err_set(e, ERR_DATA, "'%.*s' for label '%s' is no finite number", shown(&f),
-                           f.at, s->labels[i]);
+            return err_set(e, ERR_DATA, "'%.*s' for label '%s' is no finite number",
+                           shown(&f), f.at, s->labels[i]);
         if (!s->logits && (row[i] < 0 || row[i] > 1))
-            return err_set(e, ERR_DATA, "probability '%.*s' of label '%s' is not within 0 and "
-                           "1", shown(&f), f.at, s->labels[i]);
+            return err_set(e, ERR_DATA,
+                           "probability '%.*s' of label '%s' is not within 0 and "
+                           "1",
+                           shown(&f), f.at, s->labels[i]);
         sum += row[i];
     }
     if (p)
-        return err_set(e, ERR_DATA, "more than the %zu fields of the header", s->n_labels + 3);
+        return err_set(e, ERR_DATA, "more than the %zu fields of the header",
+                       s->n_labels + 3);
     if (s->kind != SCORES_REGRESSION && !s->logits && fabs(sum - 1) > SUM_SLACK)
         r->multi_seen = true;
     return 0;
 }
 
-static int read_value_row(struct reader *r, const struct field *gold, const struct field *pred,
-                          struct err *e)
+static int read_value_row(struct reader *r, const struct field *gold,
+                          const struct field *pred, struct err *e)
 {
     const size_t n = r->s->n;
 
@@ -344,16 +360,20 @@ static int read_value_row(struct reader *r, const struct field *gold, const stru
         mem_grow(&r->pred_value, &r->pred_value_cap, n + 1, sizeof *r->pred_value, e))
         return -1;
     if (gold->n > 0 && !number(gold, &r->gold_value[n]))
-        return err_set(e, ERR_DATA, "gold '%.*s' is no finite number (a header without p: "
-                       "columns means regression)", shown(gold), gold->at);
+        return err_set(e, ERR_DATA,
+                       "gold '%.*s' is no finite number (a header without p: "
+                       "columns means regression)",
+                       shown(gold), gold->at);
     if (!number(pred, &r->pred_value[n]))
-        return err_set(e, ERR_DATA, "pred '%.*s' is no finite number (a header without p: "
-                       "columns means regression)", shown(pred), pred->at);
+        return err_set(e, ERR_DATA,
+                       "pred '%.*s' is no finite number (a header without p: "
+                       "columns means regression)",
+                       shown(pred), pred->at);
     return 0;
 }
 
-static int read_label_row(struct reader *r, const struct field *gold, const struct field *pred,
-                          struct err *e)
+static int read_label_row(struct reader *r, const struct field *gold,
+                          const struct field *pred, struct err *e)
 {
     const size_t n = r->s->n;
 
@@ -403,13 +423,14 @@ static int read_line(struct reader *r, const char *line, size_t n, struct err *e
 
     r->line++;
     if (n > 0 && line[n - 1] == '\r')
-        rc = err_set(e, ERR_DATA, "the line ends in CR LF; a file of scores has LF alone");
+        rc =
+            err_set(e, ERR_DATA, "the line ends in CR LF; a file of scores has LF alone");
     else
         rc = r->line == 1 ? read_header(r, line, n, e) : read_row(r, line, n, e);
     return rc ? at_line(r, e) : 0;
 }
 
-/* ---- the file ----------------------------------------------------------------------- */
+/* ---- the file ---- */
 
 /* Takes the whole lines out of `b`. */
 static int take_lines(struct reader *r, struct buf *b, size_t seen, struct err *e)
@@ -453,8 +474,9 @@ static int read_all(struct reader *r, int fd, struct buf *b, struct err *e)
     if (!any)
         return err_set(e, ERR_NOINPUT, "%s is empty: no scores to read", r->name);
     if (b->len > 0)
-        return err_set(e, ERR_DATA, "%s:%zu: the last line has no line end: the file is cut",
-                       r->name, r->line + 1);
+        return err_set(e, ERR_DATA,
+                       "%s:%zu: the last line has no line end: the file is cut", r->name,
+                       r->line + 1);
     return 0;
 }
 
@@ -487,10 +509,13 @@ static int settle_multi(struct reader *r, struct err *e)
     s->kind = SCORES_MULTI;
     for (size_t i = 0; i < s->n_labels; i++)
         if (strchr(s->labels[i], ','))
-            return err_set(e, ERR_DATA, "%s is multi-label, but its label '%s' holds a comma",
-                           r->name, s->labels[i]);
-    return spread_sets(r, r->gold, &s->gold_set, e) || spread_sets(r, r->pred, &s->pred_set, e)
-               ? -1 : 0;
+            return err_set(e, ERR_DATA,
+                           "%s is multi-label, but its label '%s' holds a comma", r->name,
+                           s->labels[i]);
+    return spread_sets(r, r->gold, &s->gold_set, e) ||
+                   spread_sets(r, r->pred, &s->pred_set, e)
+               ? -1
+               : 0;
 }
 
 static void to_probabilities(struct scores *s)
@@ -532,8 +557,8 @@ static int settle(struct reader *r, struct err *e)
         r->gold = r->pred = NULL;
     }
     if (r->kind_wanted != SCORES_ANY && r->kind_wanted != (int)s->kind)
-        return err_set(e, ERR_DATA, "%s holds %s scores, not %s ones", r->name, names[s->kind],
-                       names[r->kind_wanted]);
+        return err_set(e, ERR_DATA, "%s holds %s scores, not %s ones", r->name,
+                       names[s->kind], names[r->kind_wanted]);
     if (s->logits && s->kind != SCORES_REGRESSION)
         to_probabilities(s);
     return 0;

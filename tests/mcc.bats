@@ -330,6 +330,13 @@ header_and() {
     fails_with 65 mcc --json x.tsv
 }
 
+@test "a terminal gets no control characters from a label" {
+    printf 'key\tgold\tpred\tp:\x1b[31m\tp:b\n1\tb\tb\t0.1\t0.9\n2\t\x1b[31m\tb\t0.1\t0.9\n' >x.tsv
+    run_clean mcc x.tsv
+    [ "$status" -eq 0 ]
+    [[ $output != *$'\x1b'* && $output == *'?[31m'* ]]
+}
+
 @test "the examples of the page run" {
     command -v gnuplot >/dev/null || skip "no gnuplot"
     cp three.tsv scores.tsv

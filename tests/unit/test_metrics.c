@@ -46,7 +46,7 @@ static int read_text(const char *text, int kind, struct scores *s, struct err *e
     return rc;
 }
 
-/* ---- the writer --------------------------------------------------------------------- */
+/* ---- the writer ---- */
 
 static void writer_single(void)
 {
@@ -63,7 +63,8 @@ static void writer_single(void)
     CHECK(scores_row(&w, "k 2", 3, NULL, 0, second, &e) == 0);
     CHECK(scores_flush(&w, &e) == 0);
     CHECK(lseek(fd, 0, SEEK_END) == (off_t)strlen("key\tgold\tpred\tp:a\tp:b\tp:c\n"
-                                                  "1\tb\ta\t0.333333333\t0.333333333\t0.333333333\n"));
+                                                  "1\tb\ta\t0.333333333\t0.333333333\t0."
+                                                  "333333333\n"));
     CHECK(scores_end(&w, &e) == 0);
     CHECK(strcmp(take(fd, path), "key\tgold\tpred\tp:a\tp:b\tp:c\n"
                                  "1\tb\ta\t0.333333333\t0.333333333\t0.333333333\n"
@@ -97,7 +98,8 @@ static void writer_multi(void)
 
 static void writer_regression(void)
 {
-    const struct scores_format f = {.kind = SCORES_REGRESSION, .logits = true, .n_labels = 1};
+    const struct scores_format f = {
+        .kind = SCORES_REGRESSION, .logits = true, .n_labels = 1};
     const float x[] = {0.1f};
     struct scores_writer w;
     struct err e = {0};
@@ -107,8 +109,8 @@ static void writer_regression(void)
     CHECK(scores_begin(&w, fd, path, &f, &e) == 0);
     CHECK(scores_row(&w, "1", 1, "0.25", 4, x, &e) == 0);
     CHECK(scores_end(&w, &e) == 0);
-    CHECK(strcmp(take(fd, path),
-                 "key\tgold\tpred\tz:value\n1\t0.25\t0.100000001\t0.100000001\n") == 0);
+    CHECK(strcmp(take(fd, path), "key\tgold\tpred\tz:value\n1\t0.25\t0.100000001\t0."
+                                 "100000001\n") == 0);
 }
 
 static void writer_aborts(void)
@@ -167,7 +169,7 @@ static void writer_refuses(void)
     CHECK(scores_end(&w, &e) == -1 && e.code == ERR_IO); /* fd -1 */
 }
 
-/* ---- the reader --------------------------------------------------------------------- */
+/* ---- the reader ---- */
 
 static void reads_back(void)
 {
@@ -208,13 +210,35 @@ static void reads_back(void)
 /* Numbers as strtod reads them, in all their spellings. */
 static void reads_numbers(void)
 {
-    static const char *const good[] = {"0", "-0", "1", "0.1", "+2.5", ".5", "5.", "1e3", "1E-3",
-        "123456789.123456789", "0.123456789", "1.23456789e-05", "9007199254740993", "1e22",
-        "1e23", "1e-22", "8.5e-23", "4.9406564584124654e-324", "1e-400", "1.7976931348623157e308",
-        "00000000000000000000000000000000000001.50", "0.30000000000000004",
-        "123456789012345678901234567890", "0.000000000000000000000000000001234567890123456789"};
-    static const char *const bad[] = {"", " 1", "1 ", "nan", "inf", "-inf", "0x10", "1e", "1e+",
-        ".", "-", "+.e1", "1e999", "--1", "1.2.3", "1,5", "e5", "1e5.0"};
+    static const char *const good[] = {"0",
+                                       "-0",
+                                       "1",
+                                       "0.1",
+                                       "+2.5",
+                                       ".5",
+                                       "5.",
+                                       "1e3",
+                                       "1E-3",
+                                       "123456789.123456789",
+                                       "0.123456789",
+                                       "1.23456789e-05",
+                                       "9007199254740993",
+                                       "1e22",
+                                       "1e23",
+                                       "1e-22",
+                                       "8.5e-23",
+                                       "4.9406564584124654e-324",
+                                       "1e-400",
+                                       "1.7976931348623157e308",
+                                       "00000000000000000000000000000000000001.50",
+                                       "0.30000000000000004",
+                                       "123456789012345678901234567890",
+                                       "0."
+                                       "00000000000000000000000000000123456789012345678"
+                                       "9"};
+    static const char *const bad[] = {"",      " 1",  "1 ",    "nan", "inf", "-inf",
+                                      "0x10",  "1e",  "1e+",   ".",   "-",   "+.e1",
+                                      "1e999", "--1", "1.2.3", "1,5", "e5",  "1e5.0"};
     struct scores s;
     struct err e;
     char text[256];
@@ -259,17 +283,20 @@ static void finds_the_kind(void)
         scores_free(&s);
     }
     CHECK(read_text(files[2].text, SCORES_MULTI, &s, &e) == 0);
-    CHECK(s.gold_set[0] == 1 && s.gold_set[1] == 0 && s.pred_set[0] == 0 && s.pred_set[1] == 1);
+    CHECK(s.gold_set[0] == 1 && s.gold_set[1] == 0 && s.pred_set[0] == 0 &&
+          s.pred_set[1] == 1);
     scores_free(&s);
     CHECK(read_text(files[6].text, SCORES_SINGLE, &s, &e) == -1 && e.code == ERR_DATA);
     CHECK(read_text(files[0].text, SCORES_SINGLE, &s, &e) == -1 && e.code == ERR_DATA);
-    CHECK(read_text(files[2].text, SCORES_REGRESSION, &s, &e) == -1 && e.code == ERR_DATA);
+    CHECK(read_text(files[2].text, SCORES_REGRESSION, &s, &e) == -1 &&
+          e.code == ERR_DATA);
 }
 
 /* Every prefix of a file is refused, but for those that end with a line. */
 static void cut_anywhere(void)
 {
-    static const char whole[] = "key\tgold\tpred\tp:a\tp:b\n1\ta\tb\t0.4\t0.6\n2\tb\tb\t0\t1\n";
+    static const char whole[] = "key\tgold\tpred\tp:a\tp:b\n1\ta\tb\t0.4\t0."
+                                "6\n2\tb\tb\t0\t1\n";
     struct scores s;
     struct err e;
     char text[sizeof whole];
@@ -287,7 +314,7 @@ static void cut_anywhere(void)
     }
 }
 
-/* ---- metrics ------------------------------------------------------------------------ */
+/* ---- metrics ---- */
 
 /* Words in a row from one number, enough to make test data. */
 static uint32_t next_word(uint64_t *state)
@@ -346,7 +373,8 @@ static void auc_of_pairs(void)
 
     for (int round = 0; round < 200; round++) {
         double pos[40], neg[40], room[40], right = 0;
-        const size_t n_pos = 1 + next_word(&state) % 40, n_neg = 1 + next_word(&state) % 40;
+        const size_t n_pos = 1 + next_word(&state) % 40,
+                     n_neg = 1 + next_word(&state) % 40;
         const uint32_t grain = round % 2 ? 5 : 1u << 30;
 
         for (size_t i = 0; i < n_pos; i++)
@@ -378,6 +406,22 @@ static void edges_of_bins(void)
     scores_free(&s);
 }
 
+/* A model that has diverged: no trap, and nothing that looks like a value. */
+static void diverged(void)
+{
+    int32_t gold[] = {0, 1, 1}, pred[] = {0, 0, 1};
+    double p[] = {NAN, NAN, 0.5, 0.5, NAN, 0.2};
+    const struct scores s = {
+        .kind = SCORES_SINGLE, .n_labels = 2, .n = 3, .gold = gold, .pred = pred, .p = p};
+    struct metrics m;
+    struct err e = {0};
+
+    CHECK(metrics_compute(&s, &m, &e) == 0);
+    CHECK(isnan(m.value[METRIC_LOG_LOSS]) && isnan(m.value[METRIC_BRIER]));
+    CHECK(m.value[METRIC_MCC] == 0.5);
+    metrics_free(&m);
+}
+
 static void spearman_of_ties(void)
 {
     const double x[] = {1, 2, 2, 3}, y[] = {1, 3, 2, 4}, same[] = {7, 7, 7, 7};
@@ -389,19 +433,20 @@ static void spearman_of_ties(void)
     CHECK(metrics_spearman(x, same, 4, &r, &e) == 0 && isnan(r));
 }
 
-/* ---- bootstrap ---------------------------------------------------------------------- */
+/* ---- bootstrap ---- */
 
 static void binomial_moments(void)
 {
     static const struct {
         uint64_t n;
         double p;
-    } of[] = {{1, 0.5}, {20, 0.03}, {1000, 0.004}, {50, 0.4}, {1000, 0.73}, {1000000, 0.2},
-              {1000000000000, 0.5}};
+    } of[] = {{1, 0.5},     {20, 0.03},     {1000, 0.004},       {50, 0.4},
+              {1000, 0.73}, {1000000, 0.2}, {1000000000000, 0.5}};
     enum { DRAWS = 20000 };
 
     for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
-        const double mean = (double)of[i].n * of[i].p, spread = sqrt(mean * (1 - of[i].p));
+        const double mean = (double)of[i].n * of[i].p,
+                     spread = sqrt(mean * (1 - of[i].p));
         struct metrics_random r;
         double sum = 0, squares = 0;
 
@@ -416,7 +461,8 @@ static void binomial_moments(void)
         }
         /* Five standard errors of a mean of 0 and a variance of 1. */
         CHECK_MSG(fabs(sum / DRAWS) < 5 / sqrt(DRAWS), "%zu: mean %g", i, sum / DRAWS);
-        CHECK_MSG(fabs(squares / DRAWS - 1) < 0.08, "%zu: variance %g", i, squares / DRAWS);
+        CHECK_MSG(fabs(squares / DRAWS - 1) < 0.08, "%zu: variance %g", i,
+                  squares / DRAWS);
     }
 }
 
@@ -433,9 +479,9 @@ static void binomial_shape(void)
     for (int d = 0; d < DRAWS; d++)
         seen[metrics_binomial(&r, N, p)]++;
     for (int k = 0; k <= N; k++) {
-        const double expected = DRAWS * exp(lgamma(N + 1.0) - lgamma(k + 1.0) -
-                                            lgamma(N - k + 1.0) + k * log(p) +
-                                            (N - k) * log(1 - p));
+        const double expected =
+            DRAWS * exp(lgamma(N + 1.0) - lgamma(k + 1.0) - lgamma(N - k + 1.0) +
+                        k * log(p) + (N - k) * log(1 - p));
 
         if (expected < 10)
             continue;
@@ -488,7 +534,8 @@ static void intervals_cover(void)
 
         CHECK(make_scores(&s, 300, &state, &e) == 0);
         CHECK(metrics_bootstrap(&s, 400, (uint64_t)i, true, interval, &e) == 0);
-        inside += interval[METRIC_ACCURACY].low <= 0.8 && interval[METRIC_ACCURACY].high >= 0.8;
+        inside +=
+            interval[METRIC_ACCURACY].low <= 0.8 && interval[METRIC_ACCURACY].high >= 0.8;
         CHECK(isnan(interval[METRIC_AUC].low));
         scores_free(&s);
     }
@@ -517,9 +564,12 @@ static void cells_are_rows(void)
         CHECK_MSG(interval[i].low < m.value[i] && m.value[i] < interval[i].high, "%s",
                   metric_name(i));
     }
-    /* Here log loss is a line in accuracy: its interval came from rows, accuracy's from cells. */
+    /*
+     * Here log loss is a line in accuracy: its interval came from rows, accuracy's from
+     * cells.
+     */
     CHECK(fabs((interval[METRIC_LOG_LOSS].high - interval[METRIC_LOG_LOSS].low) /
-               log(0.7 / 0.3) -
+                   log(0.7 / 0.3) -
                (interval[METRIC_ACCURACY].high - interval[METRIC_ACCURACY].low)) < 0.008);
     metrics_free(&m);
     scores_free(&s);
@@ -542,7 +592,8 @@ static void compares_two(void)
     struct metrics_paired p;
     struct err e;
 
-    CHECK(read_text(one, SCORES_ANY, &a, &e) == 0 && read_text(two, SCORES_ANY, &b, &e) == 0);
+    CHECK(read_text(one, SCORES_ANY, &a, &e) == 0 &&
+          read_text(two, SCORES_ANY, &b, &e) == 0);
     CHECK(metrics_compare(&a, &b, 200, 42, &p, &e) == 0);
     CHECK(p.both == 2 && p.only_a == 0 && p.only_b == 1 && p.neither == 0);
     CHECK(p.p_mcnemar == 1 && p.b[METRIC_MCC] == 1 && p.a[METRIC_MCC] == 0.5);
@@ -559,8 +610,9 @@ static void compares_two(void)
 static void shortest_numbers(void)
 {
     static const double x[] = {0.1, 1.0 / 3, 0.5773502691896258, 1, 0, -2.5e-300, 1e22};
-    static const char *const text[] = {"0.1", "0.3333333333333333", "0.5773502691896258", "1",
-                                       "0", "-2.5e-300", "1e+22"};
+    static const char *const text[] = {
+        "0.1",  "0.3333333333333333", "0.5773502691896258", "1", "0", "-2.5e-300",
+        "1e+22"};
     struct buf out = {0};
     struct err e = {0};
 
@@ -586,6 +638,7 @@ int main(void)
     RUN(mcc_of_matrices);
     RUN(auc_of_pairs);
     RUN(edges_of_bins);
+    RUN(diverged);
     RUN(spearman_of_ties);
     RUN(binomial_moments);
     RUN(binomial_shape);
