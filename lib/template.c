@@ -25,7 +25,7 @@ void template_cut(const struct template *t, int64_t max_len, size_t *n_a, size_t
             *n_a = budget;
         return;
     }
-    if (*n_a > budget - (*n_b < budget ? *n_b : budget)) {
+    if (*n_b > budget || *n_a > budget - *n_b) {
         if (*n_a > *n_b) {
             shorter = n_b;
             longer = n_a;
