@@ -3,6 +3,7 @@
 #include "mem.h"
 
 #include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -137,10 +138,18 @@ int shard_outs_put(struct shard_outs *o, size_t i, const struct toks_record *r, 
 {
     struct shard_out *out = &o->at[i];
     const struct template *t = &o->header->template;
+    struct toks_record keyed = *r;
+    char number[24];
 
     if (!out->opened && open_out(o, out, e))
         return -1;
-    if (toks_put(out->writer, r, e))
+    /* Among records with keys, one without has its number for a key. */
+    if (o->header->columns & TOKS_KEY && !r->key) {
+        keyed.key_len = (size_t)snprintf(number, sizeof number, "%llu",
+                                         (unsigned long long)r->number);
+        keyed.key = number;
+    }
+    if (toks_put(out->writer, &keyed, e))
         return -1;
     out->unk += count_unk(t, r->a, r->n_a) + count_unk(t, r->b, r->n_b);
     /* With runs only one writer at a time is alive. */

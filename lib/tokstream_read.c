@@ -7,7 +7,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <xxhash.h>
 
@@ -167,13 +166,18 @@ static int take_block(struct toks_reader *r, struct unit *u, struct err *e)
     return is_data;
 }
 
+static int empty_input(const char *name, struct err *e)
+{
+    return err_set(e, ERR_NOINPUT, "'%s' is empty; expected a token stream (did the tool before "
+                   "it fail?)", name);
+}
+
 static int end_of_file(struct toks_reader *r, int file, struct err *e)
 {
     const char *name = io_name(r->names[file]);
 
     if (r->place == AT_START)
-        return err_set(e, ERR_NOINPUT, "'%s' is empty; expected a token stream (did the tool "
-                       "before it fail?)", name);
+        return empty_input(name, e);
     if (r->place == IN_SEGMENT)
         return no_end(r, e);
     r->place = AT_START;
@@ -269,50 +273,36 @@ struct toks_reader *toks_open(int fd, const char *name, const struct toks_read_o
     return open_reader(fd, names, 1, o, e);
 }
 
-/* What a regular file's header adds to what is known; pipes can be read only once. */
-static int peek_file(const char *path, struct toks_header *sum, bool *first, struct err *e)
+/* What the header of a later input adds to what is known. */
+static int add_header(struct toks_reader *r, int file, struct unit *t, struct err *e)
 {
-    struct stat st;
-    struct toks_reader *r;
-    int rc = 0;
+    struct toks_header h = {0};
+    const int got = units_peek(r->units, file, t, e);
+    int rc;
 
-    if (strcmp(path, "-") == 0 ||
-        (stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)))
-        return 0;
-    r = open_reader(-1, (char *const *)&path, 1, NULL, e);
-    if (!r)
-        return -1;
-    if (*first) {
-        rc = toks_header_copy(sum, &r->header, e);
-    } else {
-        rc = tokheader_agree(sum, &r->header, e);
-        if (rc)
-            err_prefix(e, "%s: record 1: ", path);
-        else
-            rc = tokchain_join(&sum->provenance, r->header.provenance, e);
-        sum->columns |= r->header.columns;
-    }
-    *first = *first && rc != 0;
-    toks_reader_free(r);
-    return rc;
+    if (got == 0)
+        return empty_input(io_name(r->names[file]), e);
+    if (got > 0 && (t->kind != UNIT_BLOCK || memcmp(t->head.type, "TKSH", 4) != 0))
+        damaged(e, "it does not start with a header");
+    rc = e->code ? -1 : tokheader_decode((char *)t->inner + BLOCK_HEAD, t->head.length, &h, e);
+    if (!rc)
+        rc = tokheader_agree(&r->header, &h, e) ||
+             tokchain_join(&r->header.provenance, h.provenance, e) ? -1 : 0;
+    r->header.columns |= h.columns;
+    toks_header_free(&h);
+    return rc ? at_record(r, file, e) : 0;
 }
 
 /* All headers first: a wrong file is found before hours of work, and the columns are known. */
-static int peek_files(struct toks_reader *r, char *const *paths, int n, struct err *e)
+static int add_headers(struct toks_reader *r, struct err *e)
 {
-    struct toks_header sum = {0};
-    bool first = true;
+    struct unit t = {0};
     int rc = 0;
 
-    for (int i = 0; i < n && !rc; i++)
-        rc = peek_file(paths[i], &sum, &first, e);
-    if (!rc && !first) {
-        rc = tokheader_agree(&r->header, &sum, e) ||
-             tokchain_join(&r->header.provenance, sum.provenance, e);
-        r->header.columns |= sum.columns;
-    }
-    toks_header_free(&sum);
-    return rc ? -1 : 0;
+    for (int i = 1; i < r->n_names && !rc; i++)
+        rc = add_header(r, i, &t, e);
+    unit_free(&t);
+    return rc;
 }
 
 struct toks_reader *toks_open_files(char *const *paths, int n, const struct toks_read_options *o,
@@ -320,16 +310,24 @@ struct toks_reader *toks_open_files(char *const *paths, int n, const struct toks
 {
     static char *const standard_input[] = {(char *)"-"};
     struct toks_reader *r;
+    int dashes = 0;
 
     if (n < 1) {
         paths = standard_input;
         n = 1;
     }
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) {
+        dashes += strcmp(paths[i], "-") == 0;
         if (strcmp(paths[i], "-") == 0 && refuse_terminal(STDIN_FILENO, e))
             return NULL;
+    }
+    if (dashes > 1) {
+        err_set(e, ERR_USAGE, "standard input can be read only once; '-' is given %d times",
+                dashes);
+        return NULL;
+    }
     r = open_reader(-1, paths, n, o, e);
-    if (r && n > 1 && peek_files(r, paths, n, e)) {
+    if (r && add_headers(r, e)) {
         toks_reader_free(r);
         return NULL;
     }

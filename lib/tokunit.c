@@ -7,12 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct units {
     char *const *names;
     int n_files, file; /* the input at hand */
     bool by_path;
+    struct zio_in *early; /* (n_files) inputs opened before their turn, by units_peek */
     struct zio_in in;
     bool open;
     int id_bytes;
@@ -37,6 +39,13 @@ static int open_file(struct units *u, struct err *e)
 
     if (u->open || !u->by_path)
         return 0;
+    if (u->early[u->file].data) {
+        u->in = u->early[u->file];
+        u->early[u->file] = (struct zio_in){.fd = -1};
+        u->in.stop_fd = u->stop_fd;
+        u->open = true;
+        return 0;
+    }
     fd = io_open_in(u->names[u->file], e);
     if (fd < 0)
         return -1;
@@ -45,11 +54,19 @@ static int open_file(struct units *u, struct err *e)
     return 0;
 }
 
+static void close_input(struct zio_in *z)
+{
+    if (z->fd > STDERR_FILENO)
+        close(z->fd);
+    zio_close(z);
+}
+
 static void close_file(struct units *u)
 {
-    if (u->by_path && u->open && u->in.fd > STDERR_FILENO)
-        close(u->in.fd);
-    zio_close(&u->in);
+    if (u->by_path && u->open)
+        close_input(&u->in);
+    else
+        zio_close(&u->in);
     u->open = false;
 }
 
@@ -103,43 +120,49 @@ static int read_frame(struct zio_in *z, struct unit *t, struct err *e)
     return 0;
 }
 
-/* Takes the next unit of the inputs as it is. */
-static int read_unit(struct units *u, struct unit *t, struct err *e)
+/* Takes the next unit of one input as it is: 1, 0 at its end, -1 and *e. */
+static int take_unit(struct zio_in *z, struct unit *t, struct err *e)
 {
-    struct zio_in *z = &u->in;
     uint32_t magic;
-    int got;
+    int got = zio_need(z, 1, e);
 
-    t->file = u->file;
     t->kind = UNIT_BLOCK;
     t->decoded = false;
     buf_reset(&t->raw);
-    if (open_file(u, e))
-        return -1;
-    got = zio_need(z, 1, e);
-    if (got < 0)
-        return -1;
-    if (got == 0) {
-        t->kind = UNIT_FILE_END;
-        close_file(u);
-        u->file++;
-        return 0;
-    }
+    if (got <= 0)
+        return got;
     got = zio_need(z, 4, e);
     if (got <= 0)
         return got < 0 ? -1 : cut(e);
     magic = zio_u32(z, 0);
     if (magic == ZIO_MAGIC)
-        return read_frame(z, t, e);
+        return read_frame(z, t, e) ? -1 : 1;
     if (memcmp(z->data + z->pos, "TKS", 3) == 0)
-        return read_plain(z, t, e);
+        return read_plain(z, t, e) ? -1 : 1;
     if ((magic & ZIO_SKIP_MASK) != ZIO_SKIP_MAGIC)
         return not_a_stream(z, e);
     t->kind = UNIT_SKIP;
     got = zio_need(z, 8, e);
     if (got > 0)
         got = zio_skip(z, 8 + (uint64_t)zio_u32(z, 4), e);
-    return got > 0 ? 0 : got < 0 ? -1 : cut(e);
+    return got == 0 ? cut(e) : got;
+}
+
+/* The next unit of the inputs, or the end of one of them. */
+static int read_unit(struct units *u, struct unit *t, struct err *e)
+{
+    int got;
+
+    t->file = u->file;
+    if (open_file(u, e))
+        return -1;
+    got = take_unit(&u->in, t, e);
+    if (got != 0)
+        return got < 0 ? -1 : 0;
+    t->kind = UNIT_FILE_END;
+    close_file(u);
+    u->file++;
+    return 0;
 }
 
 /* ---- what can be done on any thread ---- */
@@ -276,6 +299,33 @@ struct unit *units_next(struct units *u)
     return t;
 }
 
+int units_peek(struct units *u, int file, struct unit *t, struct err *e)
+{
+    struct zio_in *z = &u->early[file];
+    struct stat st;
+    const int fd = io_open_in(u->names[file], e);
+    int got;
+
+    if (fd < 0)
+        return -1;
+    zio_open(z, fd, io_name(u->names[file]), -1);
+    got = take_unit(z, t, e);
+    if (got > 0 && work(u, t, e))
+        got = -1;
+    z->pos = 0; /* nothing was taken: it is read again when its turn comes */
+    if (got <= 0 || fstat(fd, &st) != 0 || S_ISREG(st.st_mode))
+        close_input(z);
+    return got;
+}
+
+void unit_free(struct unit *t)
+{
+    buf_free(&t->raw);
+    free(t->inner);
+    toks_block_free(t->block);
+    ZSTD_freeDCtx(t->dctx);
+}
+
 void units_set_format(struct units *u, int id_bytes, uint32_t vocab_size)
 {
     u->id_bytes = id_bytes;
@@ -297,9 +347,10 @@ struct units *units_new(int fd, char *const *names, int n, int threads, struct e
     pthread_cond_init(&u->changed, NULL);
     u->n_slots = threads > 1 ? threads + 2 : 1;
     u->slots = mem_alloc((size_t)u->n_slots, sizeof *u->slots, "stream reader", e);
+    u->early = mem_alloc((size_t)n, sizeof *u->early, "stream reader", e);
     if (threads > 1)
         u->stop_fd = eventfd(0, EFD_CLOEXEC);
-    if (!u->slots || (threads > 1 && u->stop_fd < 0)) {
+    if (!u->slots || !u->early || (threads > 1 && u->stop_fd < 0)) {
         err_sys(e, ERR_INTERNAL, "cannot start reading");
         units_free(u);
         return NULL;
@@ -328,12 +379,12 @@ void units_free(struct units *u)
         pthread_join(u->workers[i], NULL);
     free(u->workers);
     close_file(u);
-    for (int i = 0; u->slots && i < u->n_slots; i++) {
-        buf_free(&u->slots[i].raw);
-        free(u->slots[i].inner);
-        toks_block_free(u->slots[i].block);
-        ZSTD_freeDCtx(u->slots[i].dctx);
-    }
+    for (int i = 0; u->early && i < u->n_files; i++)
+        if (u->early[i].data)
+            close_input(&u->early[i]);
+    free(u->early);
+    for (int i = 0; u->slots && i < u->n_slots; i++)
+        unit_free(&u->slots[i]);
     free(u->slots);
     if (u->stop_fd >= 0)
         close(u->stop_fd);

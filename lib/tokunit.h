@@ -47,6 +47,13 @@ void units_free(struct units *u); /* also while input is waited for */
 /* Needed before the first data block is read. */
 void units_set_format(struct units *u, int id_bytes, uint32_t vocab_size);
 
+/*
+ * The first unit of an input whose turn is yet to come, into *t: 1, 0 when the input is empty,
+ * -1 and *e.  It is not taken: a pipe stays open with what was read.
+ */
+int units_peek(struct units *u, int file, struct unit *t, struct err *e) MUST_USE;
+void unit_free(struct unit *t); /* of a unit that is the caller's */
+
 /* The next unit, valid until the next call; NULL behind the end of the last input. */
 struct unit *units_next(struct units *u);
 
