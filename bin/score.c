@@ -3,6 +3,8 @@
 #include "opt.h"
 #include "scoring.h"
 
+#include <stdlib.h>
+
 struct values {
     struct scoring s; /* its first member is the common options */
     bool probs;
@@ -52,7 +54,9 @@ int main(int argc, char **argv)
     int first;
     const int rc = opt_parse(&tool, argc, argv, &v, &first, &m, &e);
 
-    if (rc == 0 && v.probs && v.s.logits)
+    if (rc == 0 && !v.s.model && !getenv("BERTUTILS_MODEL"))
+        err_set(&e, ERR_USAGE, "no model: name the classifier with -m; try 'score --help'");
+    else if (rc == 0 && v.probs && v.s.logits)
         err_set(&e, ERR_USAGE, "--probs and --logits: choose one");
     else if (rc == 0)
         (void)!scoring_run(&v.s, argv + first, argc - first, &m, &e);

@@ -79,18 +79,19 @@ static int open_model(struct run *s, struct err *e)
 /* The lengths that this model and these options allow. */
 static int set_limits(struct run *s, struct err *e)
 {
+    const bool pairs = toks_reader_header(s->reader)->columns & TOKS_PAIR;
     const int64_t most = config_max_len(s->config);
     const int least = template_specials(s->template, 0);
-    const int pair = template_specials(s->template, 1);
+    const int specials = pairs ? template_specials(s->template, 1) : least;
     int64_t sequences;
 
     s->max_len = s->o->max_len ? s->o->max_len : most;
     if (s->max_len > most)
         return err_set(e, ERR_USAGE, "--max-len %lld: the model '%s' takes at most %lld tokens",
                        (long long)s->max_len, s->model_name, (long long)most);
-    if (s->max_len <= (pair > least ? pair : least))
+    if (s->max_len <= specials)
         return err_set(e, ERR_USAGE, "--max-len %lld: nothing is left for the text beside %d "
-                       "special tokens", (long long)s->max_len, pair > least ? pair : least);
+                       "special tokens", (long long)s->max_len, specials);
     s->batch_tokens = (size_t)(s->o->batch_tokens > s->max_len ? s->o->batch_tokens : s->max_len);
     sequences = (int64_t)s->batch_tokens / (least > 0 ? least : 1);
     s->batch_sequences = (size_t)(sequences < SEQUENCES_MAX ? sequences : SEQUENCES_MAX);

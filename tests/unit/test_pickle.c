@@ -635,7 +635,14 @@ static void truncations(void)
     }
 }
 
-/* Every bit of the zip file turned: an error, or the same values. */
+/* With a sanitizer each case costs a hundred times as much. */
+#ifdef __SANITIZE_ADDRESS__
+enum { FLIP_STEP = 13 };
+#else
+enum { FLIP_STEP = 1 };
+#endif
+
+/* Bits of the zip file turned, one at a time: an error, or the same values. */
 static void flips(void)
 {
     struct buf b = {0};
@@ -646,7 +653,7 @@ static void flips(void)
     b.data = io_slurp("tests/golden/weights/zip.bin", 1 << 20, &b.len, &e);
     CHECK_MSG(b.data, "%s", e.text);
     right = checksum(&b);
-    for (size_t i = 0; i < b.len * 8; i++) {
+    for (size_t i = 0; i < b.len * 8; i += FLIP_STEP) {
         double sum;
 
         b.data[i / 8] = (char)(b.data[i / 8] ^ 1 << i % 8);
@@ -656,7 +663,7 @@ static void flips(void)
         CHECK_MSG(!isnan(sum) || e.code == ERR_DATA, "bit %zu: %d %s", i, e.code, e.text);
         harmless += !isnan(sum);
     }
-    printf("# %d of %zu turned bits change nothing\n", harmless, b.len * 8);
+    printf("# %d of %zu turned bits change nothing\n", harmless, b.len * 8 / FLIP_STEP);
     buf_free(&b);
 }
 
