@@ -9,6 +9,7 @@
  *     dump_model bytes  MODEL IN.json        what model_bytes says for the first batch
  *
  * IN.json: {"head": "classify"|"mlm", "train": {...}, "labels": [...], "problem": 0..2,
+ * "device": "cpu",
  * "init": seed, "dropout": P, -1 for the config's, "batches": [{"ids": [[...]], "types": [[...]], "rows": [[...]], "label": [...],
  * "target": [[...]]}]}.  Each batch is one step.
  */
@@ -89,12 +90,13 @@ static int open_model(struct model **m, const char *dir, const json_t *in, struc
                       struct err *e)
 {
     const char *head = json_string_value(json_object_get(in, "head"));
+    const char *device = json_string_value(json_object_get(in, "device"));
     const json_t *labels = json_object_get(in, "labels");
     static char *names[1024];
     struct model_options o = {.dir = dir,
                               .head = head && !strcmp(head, "mlm") ? HEAD_MLM : HEAD_CLASSIFY,
                               .dropout = number(in, "dropout", 0),
-                              .device = "cpu",
+                              .device = device ? device : "cpu",
                               .precision = "fp32"};
 
     o.init = json_object_get(in, "init") != NULL;
