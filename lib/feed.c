@@ -70,10 +70,12 @@ static bool is_tar(const char *head, size_t n)
 {
     unsigned sum = 0, want = 0;
 
-    if (n < 512 || head[0] == '\0')
+    if (n < 262 || head[0] == '\0')
         return false;
     if (memcmp(head + 257, "ustar", 5) == 0)
         return true;
+    if (n < 512)
+        return false;
     for (size_t i = 0; i < 512; i++)
         sum += i >= 148 && i < 156 ? ' ' : (unsigned char)head[i];
     for (size_t i = 148; i < 156; i++) {
@@ -85,26 +87,37 @@ static bool is_tar(const char *head, size_t n)
     return want == sum;
 }
 
-static bool starts(const struct feed *f, const char *magic, size_t n)
+/*
+ * The head starts with the magic, or is the beginning of it: a file that was cut so early is
+ * a cut archive, not a text.  The first `sure` bytes must be there, so that no word is taken
+ * for an archive.
+ */
+static bool starts(const struct feed *f, const char *magic, size_t n, size_t sure)
 {
-    return f->head_len >= n && memcmp(f->head, magic, n) == 0;
+    const size_t have = f->head_len < n ? f->head_len : n;
+
+    return have >= sure && memcmp(f->head, magic, have) == 0;
 }
 
 static enum feed_kind kind_of(const struct feed *f)
 {
-    if (starts(f, "\x1f\x8b\x08", 3))
+    if (starts(f, "\x1f\x8b\x08", 3, 2))
         return FEED_GZIP;
-    if (starts(f, "\x28\xb5\x2f\xfd", 4))
+    if (starts(f, "\x28\xb5\x2f\xfd", 4, 2))
         return FEED_ZSTD;
-    if (starts(f, "\xfd" "7zXZ\0", 6))
+    if (starts(f, "\xfd" "7zXZ\0", 6, 2))
         return FEED_XZ;
-    /* "BZh9" could be a word; the magic of the first block, or of the empty file, could not. */
-    if (starts(f, "BZh", 3) && f->head_len >= 10 &&
-        (memcmp(f->head + 4, "1AY&SY", 6) == 0 || memcmp(f->head + 4, "\x17rE8P\x90", 6) == 0))
-        return FEED_BZIP2;
-    if (starts(f, "PK\3\4", 4) || starts(f, "PK\5\6", 4) || starts(f, "PK\7\10", 4))
+    /* "BZh9" could be a word; with the magic of a block, or of the empty file, it is none. */
+    for (char level = '1'; level <= '9'; level++) {
+        const char block[] = {'B', 'Z', 'h', level, '1', 'A', 'Y', '&', 'S', 'Y'};
+        const char empty[] = {'B', 'Z', 'h', level, 0x17, 'r', 'E', '8', 'P', (char)0x90};
+
+        if (starts(f, block, sizeof block, 6) || starts(f, empty, sizeof empty, 5))
+            return FEED_BZIP2;
+    }
+    if (starts(f, "PK\3\4", 4, 3) || starts(f, "PK\5\6", 4, 3) || starts(f, "PK\7\10", 4, 3))
         return FEED_ZIP;
-    if (starts(f, "TKSH", 4))
+    if (starts(f, "TKSH", 4, 4))
         return FEED_TOKENS;
     return is_tar(f->head, f->head_len) ? FEED_TAR : FEED_PLAIN;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "source.h"
 #include "mem.h"
+#include "utf8fix.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -35,9 +36,36 @@ static bool is_packed(int kind)
     return kind == FEED_GZIP || kind == FEED_ZSTD || kind == FEED_XZ || kind == FEED_BZIP2;
 }
 
+/*
+ * A file that is packed by its name, plain by its first bytes, and no text: it is cut or
+ * damaged.  A text that somebody unpacked and left under its old name is fine.
+ */
+static bool only_named_packed(const char *path, const struct feed *f)
+{
+    static const struct {
+        const char *ending;
+        size_t shortest; /* that such a file can be */
+    } packed[] = {{".gz", 18}, {".tgz", 18}, {".zst", 9}, {".xz", 32},
+                  {".bz2", 14}, {".zip", 22}, {".tar", 512}};
+    const size_t n = strlen(path), head = f->head_len;
+
+    for (size_t i = 0; i < sizeof packed / sizeof packed[0]; i++) {
+        const size_t k = strlen(packed[i].ending);
+
+        if (n <= k || strcmp(path + n - k, packed[i].ending) != 0)
+            continue;
+        /* The head may end within a character of up to four bytes. */
+        return head < packed[i].shortest || utf8_first_bad(f->head, head) + 3 < head;
+    }
+    return false;
+}
+
 /* What can never be text, with the way out. */
 static int refuse(const struct source *s, int kind, struct err *e)
 {
+    if (kind == FEED_PLAIN && s->text == s->file && only_named_packed(s->file->name, s->file))
+        return err_set(e, ERR_DATA, "%s: the file is damaged or cut: it is not what its name "
+                       "says, nor text", s->file->name);
     if (kind == FEED_TOKENS)
         return err_set(e, ERR_DATA, "%s: this is a token stream, not text; 'tok -d' turns it "
                        "back into text", s->file->name);
