@@ -134,11 +134,18 @@ static void product(const struct small_product *p)
                     p->add ? 1.0f : 0.0f, p->c, p->ldc);
 }
 
+/*
+ * s := softmax(s scale) of n values, padded to whole vectors by what adds nothing, so that no
+ * short row falls out of the vector loops.  Returns log sum exp.
+ */
 MULTI_ISA
-static float softmax_row(float *s, int64_t n, float scale)
+static float softmax_row(float *s, int64_t used, float scale)
 {
+    const int64_t n = padded(used);
     float top = s[0], sum = 0, factor;
 
+    for (int64_t i = used; i < n; i++)
+        s[i] = -1e30f;
 #pragma omp simd reduction(max : top)
     for (int64_t i = 0; i < n; i++)
         top = s[i] > top ? s[i] : top;
@@ -210,7 +217,7 @@ static void attn_head(const struct attn_job *j, int64_t seq, int64_t index, int 
             if (a->lse)
                 a->lse[h.index * (int64_t)a->seqs.n_tok + h.first + from + i] = lse;
             if (j->key.on)
-                drop_probabilities(h.s + i * h.pn, word + i * ld, h.n, j->key.threshold,
+                drop_probabilities(h.s + i * h.pn, word + i * ld, h.pn, j->key.threshold,
                                    j->key.scale);
         }
         product(&(struct small_product){m, h.pw, h.n, h.s, h.pn, 1, h.vp, h.pw, h.out, h.pw,
@@ -230,7 +237,8 @@ struct row_grad {
 
 /*
  * From s = q kᵀ and ds = dy vᵀ of one row: s becomes the probabilities after dropout, for dv,
- * and ds the gradient of q kᵀ, p (dp - sum(p dp)) scale, where that sum is dy · y.
+ * and ds the gradient of q kᵀ, p (dp - sum(p dp)) scale, where that sum is dy · y.  The
+ * padding at the end of a row goes along; no product reads it.
  */
 MULTI_ISA
 static void softmax_row_bwd(float *s, float *ds, int64_t n, const struct row_grad *r)
@@ -288,7 +296,7 @@ static void block_softmax_bwd(const struct attn_job *j, const struct head *h, in
             .threshold = j->key.threshold,
             .drop_scale = j->key.scale};
 
-        softmax_row_bwd(h->s + i * h->pn, h->ds + i * h->pn, h->n, &r);
+        softmax_row_bwd(h->s + i * h->pn, h->ds + i * h->pn, h->pn, &r);
     }
 }
 

@@ -7,11 +7,11 @@
 #include <stdatomic.h>
 #include <string.h>
 
-enum {
-    MAX_PARTS = 4,     /* products in one gemm_run */
-    TILE_ROWS = 512,   /* of tokens: beyond it the tile's operands leave the second cache */
-    TILE_COLUMNS = 192 /* of a width */
-};
+/*
+ * Tiles of about 512 tokens by 192 columns lose nothing against an uncut product: measured
+ * for the shapes of MiniLM and BERT-base, 352 and 2048 tokens, with AVX-512.
+ */
+enum { MAX_PARTS = 4, TILE_ROWS = 512, TILE_COLUMNS = 192, FEW_TILES = 4, LEAST_ROWS = 64 };
 
 void gemm_open(struct dev *d)
 {
@@ -42,30 +42,43 @@ static int64_t tiles(int64_t n, int64_t size)
     return count < 1 ? 1 : count;
 }
 
+/* Cuts by shape; a product of few tiles is cut once more, for the sake of the other threads. */
+static struct gemm cut(struct gemm g, int64_t size_m, int64_t size_n)
+{
+    g.tiles_m = tiles(g.m, size_m);
+    g.tiles_n = tiles(g.n, size_n);
+    while (g.tiles_m * g.tiles_n < FEW_TILES && g.m / g.tiles_m >= 2 * LEAST_ROWS)
+        g.tiles_m *= 2;
+    return g;
+}
+
 struct gemm gemm_forward(const struct mat *x, const struct mat *w, const struct mat *y)
 {
-    return (struct gemm){
+    const struct gemm g = {
         .trans_a = 'N', .trans_b = 'T', .m = x->rows, .n = w->rows, .k = x->cols,
-        .a = x->p, .lda = x->ld, .b = w->p, .ldb = w->ld, .c = y->p, .ldc = y->ld,
-        .tiles_m = tiles(x->rows, TILE_ROWS), .tiles_n = tiles(w->rows, TILE_COLUMNS)};
+        .a = x->p, .lda = x->ld, .b = w->p, .ldb = w->ld, .c = y->p, .ldc = y->ld};
+
+    return cut(g, TILE_ROWS, TILE_COLUMNS);
 }
 
 struct gemm gemm_dx(const struct mat *dy, const struct mat *w, const struct mat *dx, bool add)
 {
-    return (struct gemm){
+    const struct gemm g = {
         .trans_a = 'N', .trans_b = 'N', .m = dy->rows, .n = w->cols, .k = w->rows,
         .a = dy->p, .lda = dy->ld, .b = w->p, .ldb = w->ld, .c = dx->p, .ldc = dx->ld,
-        .beta = add ? 1.0f : 0.0f,
-        .tiles_m = tiles(dy->rows, TILE_ROWS), .tiles_n = tiles(w->cols, TILE_COLUMNS)};
+        .beta = add ? 1.0f : 0.0f};
+
+    return cut(g, TILE_ROWS, TILE_COLUMNS);
 }
 
 struct gemm gemm_dw(const struct mat *dy, const struct mat *x, const struct mat *dw)
 {
-    return (struct gemm){
+    const struct gemm g = {
         .trans_a = 'T', .trans_b = 'N', .m = dy->cols, .n = x->cols, .k = dy->rows,
         .a = dy->p, .lda = dy->ld, .b = x->p, .ldb = x->ld, .c = dw->p, .ldc = dw->ld,
-        .beta = 1.0f,
-        .tiles_m = tiles(dy->cols, TILE_COLUMNS), .tiles_n = tiles(x->cols, TILE_ROWS)};
+        .beta = 1.0f};
+
+    return cut(g, TILE_COLUMNS, TILE_ROWS);
 }
 
 struct gemm_job {
