@@ -7,6 +7,15 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+/* Is there a finished model, so that only -f would do? */
+static bool is_finished(const struct train *t)
+{
+    struct err refused = {0}, ignored = {0};
+
+    return modeldir_check(t->out, false, &refused) && modeldir_check(t->out, true, &ignored) == 0;
+}
 
 /* A DIR that is finished already: says so and lets the pipe end well. */
 static int already_done(struct train *t, struct err *e)
@@ -86,8 +95,7 @@ static int run(struct train *t, struct err *e)
 
     if (train_check_options(t, e))
         return -1;
-    if (t->o->resume && modeldir_check(t->out, false, &ignored) &&
-        modeldir_check(t->out, true, &ignored) == 0 && !(t->o->force && has_checkpoint(t)))
+    if (t->o->resume && is_finished(t) && !(t->o->force && has_checkpoint(t)))
         return already_done(t, e);
     if (modeldir_check(t->out, t->o->force || t->o->resume, e) || train_read_input(t, e))
         return -1;
@@ -118,6 +126,8 @@ static void release(struct train *t)
     tokenizer_free(t->tokenizer);
     toks_writer_free(t->pass);
     io_discard(&t->predictions);
+    if (t->lock >= 0)
+        close(t->lock);
     free(t->logits);
     free(t->order);
     free(t->best_params);
@@ -141,6 +151,7 @@ int train_run(const struct train_job *job, struct msg *m, struct err *e)
         .predictions = {.fd = -1},
         .order_epoch = -1,
         .saved_step = -1,
+        .lock = -1,
         .state = {.evaluated = -1, .best_step = -1},
     };
     const int rc = run(&t, e);

@@ -149,6 +149,9 @@ static double resident(void)
     return pages * (double)sysconf(_SC_PAGESIZE);
 }
 
+/* What the matrix library and the allocator take beside what is planned, as measured. */
+#define MEMORY_SLACK 1.12
+
 /* The weights are in memory already; what training adds comes on top of what there is. */
 static void show_memory(const struct train *t, const struct model_limits *l)
 {
@@ -159,8 +162,8 @@ static void show_memory(const struct train *t, const struct model_limits *l)
         bytes += params;
     if (t->o->save_every)
         bytes += params;
-    msg_note(t->msg, "%.3g million parameters; peak memory %.0f MB",
-             (double)model_parameters(t->model) / 1e6, bytes / 1e6);
+    msg_note(t->msg, "%.2f million parameters, peak memory about %.0f MB",
+             (double)model_parameters(t->model) / 1e6, bytes * MEMORY_SLACK / 1e6);
 }
 
 int train_plan(struct train *t, struct err *e)

@@ -123,6 +123,7 @@ struct train {
     float *best_params; /* host; NULL: the model's own are the best, or none are yet */
 
     char *settings;   /* JSON text: what a checkpoint must agree with */
+    int lock;         /* DIR.ckpt, held against a second run; -1: not yet */
     bool resumed;
     bool saved;       /* this run has written a checkpoint */
     int64_t saved_step;

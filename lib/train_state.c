@@ -6,12 +6,17 @@
 #include "checkpoint.h"
 #include "train_run.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 #include <xxhash.h>
 
 enum { CHECKPOINTS_KEPT = 2 }; /* the newest, and one to fall back on */
@@ -202,6 +207,19 @@ static char *state_text(const struct train *t)
 
 /* ---- saving ---- */
 
+/* Two runs in one DIR.ckpt would take each other's files away. */
+static int lock_root(struct train *t, struct err *e)
+{
+    if (t->lock >= 0)
+        return 0;
+    t->lock = open(t->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (t->lock < 0)
+        return err_sys(e, ERR_CREATE, "cannot open '%s'", t->root);
+    if (flock(t->lock, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
+        return err_set(e, ERR_CREATE, "another run is at work in '%s'", t->root);
+    return 0;
+}
+
 static int put_model(struct train *t, struct checkpoint *c, struct err *e)
 {
     size_t most = 0;
@@ -238,8 +256,11 @@ int train_save(struct train *t, struct err *e)
     char *text;
     int rc = -1;
 
+    if (mkdir(t->root, 0777) && errno != EEXIST)
+        return err_sys(e, ERR_CREATE, "cannot create '%s'", t->root);
     /* The checkpoint must not count before the log has what leads to it. */
-    if (train_log_sync(t, e) || checkpoint_begin(&c, t->root, t->state.step, e))
+    if (lock_root(t, e) || train_log_sync(t, e) ||
+        checkpoint_begin(&c, t->root, t->state.step, e))
         return -1;
     text = state_text(t);
     if (!text)
@@ -419,8 +440,13 @@ static int restore(struct train *t, const struct checkpoint_found *f, struct err
 int train_restore(struct train *t, struct err *e)
 {
     struct checkpoint_found f;
-    int found = checkpoint_find(&f, t->root, t->msg, e);
+    int found;
 
+    if (!io_is_dir(t->root))
+        return 0;
+    if (lock_root(t, e))
+        return -1;
+    found = checkpoint_find(&f, t->root, t->msg, e);
     if (found == 1 && restore(t, &f, e))
         found = -1;
     if (found == 1)
