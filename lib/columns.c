@@ -325,6 +325,8 @@ int layout_make(struct layout *l, const struct wants *w, enum records_header hea
 {
     bool by_name;
 
+    size_t at;
+
     *l = (struct layout){0};
     l->header = !json && (header == HEADER_YES ||
                           (header == HEADER_AUTO && looks_like_header(w, first, n)));
@@ -332,6 +334,10 @@ int layout_make(struct layout *l, const struct wants *w, enum records_header hea
     by_name = json || header == HEADER_YES || (l->header && w->any_name);
     if (w->n == 0)
         return guess(l, first, n, json, name, e);
+    /* No header, since a name is missing: that one is the news, not the first of them. */
+    for (int i = 0; i < w->n && w->any_name && !json && header == HEADER_AUTO && !l->header; i++)
+        if (w->at[i].number == 0 && !find_name(first, n, w->at[i].name, &at))
+            return no_column(&w->at[i], first, n, json, false, name, e);
     for (int i = 0; i < w->n; i++)
         if (resolve(l, &w->at[i], first, n, json,
                     by_name && (json || header == HEADER_YES || w->at[i].number == 0), name, e))

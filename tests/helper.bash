@@ -72,10 +72,14 @@ same() {
     fi
 }
 
-# leaves_nothing DIR: no file in it, hidden ones included.
+# leaves_nothing DIR [NAME...]: no file in it but these, hidden ones included (bats puts files
+# of its own into $BATS_TEST_TMPDIR).
 leaves_nothing() {
-    local left
-    left=$(find "$1" -mindepth 1)
+    local dir=$1 left name known
+    shift
+    known=(! -name 'separate-stderr-*')
+    for name; do known+=(! -path "$dir/$name"); done
+    left=$(find "$dir" -mindepth 1 "${known[@]}")
     if [ -n "$left" ]; then
         printf 'left behind: %s\n' "$left" >&2
         return 1
