@@ -6,10 +6,10 @@
 # language; finetune teaches it to tell good sentences from broken ones; score and mcc say how
 # well it does on sentences that it has never seen.  `make demo` runs it in a fresh folder.
 #   DEMO_DIR   where everything is put [a temporary directory, removed at the end]
-#   DEMO_LINES sentences for pretraining [60000]
+#   DEMO_LINES sentences for pretraining [50000]
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-lines=${DEMO_LINES:-60000}
+lines=${DEMO_LINES:-50000}
 if [ -n "${DEMO_DIR-}" ]; then
     mkdir -p "$DEMO_DIR"
     cd "$DEMO_DIR"
@@ -42,7 +42,7 @@ CONFIG
 say "mlm-pretrain: a small BERT from scratch"
 tok -m base text.txt |
     mlm-pretrain -m base --init --block 64 --batch 128 --accum 1 --lr 1e-3 --warmup 10% \
-        --epochs 2 --eval 2% -o pretrained
+        --epochs 2 --eval 2% -o pretrained >/dev/null
 
 say "finetune: good or broken?"
 tok -m base --label 1 --text 2 train.tsv |
