@@ -131,6 +131,18 @@ check-asan: deps
 	@ASAN_OPTIONS=detect_leaks=1 LSAN_OPTIONS=suppressions=tests/lsan.supp:print_suppressions=0 \
 	    BERTUTILS_SANITIZED=1 BERTUTILS_BIN='$(abspath $(O))-asan/bin' \
 	    tests/run -u $(O)-asan/unit $(TESTS)
+# Each fuzz target for FUZZ_TIME seconds, from the inputs that are kept (clang's libFuzzer).
+FUZZ_TIME ?= 60
+FUZZERS = $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+$(FUZZERS:%=$(O)/fuzz/%): $(O)/fuzz/%: tests/fuzz/%.c $(model)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -DFUZZ_MAIN -fsanitize=fuzzer -o $@ $(filter %.c %.o,$^) \
+	    $(LIBS_model)
+fuzzers: $(FUZZERS:%=$(O)/fuzz/%)
+fuzz:
+	@$(MAKE) --no-print-directory -j$(JOBS) O=$(O)-fuzz CC=clang HARDEN=-fPIE \
+	    CFLAGS='-O1 -g -fsanitize=fuzzer-no-link,address,undefined' fuzzers
+	@sh tests/fuzz/run $(O)-fuzz/fuzz $(FUZZ_TIME) $(FUZZERS)
 lint:
 	@sh tests/lint.sh
 
@@ -151,6 +163,6 @@ uninstall:
 clean:
 	rm -rf $(O) $(O)-asan $(TOOLS:%=$(BIN)/%)
 
-.PHONY: all tools units deps check check-asan demo parity parity-tools bench lint install \
-        uninstall clean
+.PHONY: all tools units deps check check-asan demo parity parity-tools bench fuzz fuzzers lint \
+        install uninstall clean
 -include $(shell find $(O) -name '*.d' 2>/dev/null)
