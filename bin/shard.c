@@ -20,45 +20,49 @@ struct values {
 #define AT(member) offsetof(struct values, member)
 
 static const struct opt options[] = {
-    {"number", 'n', OPT_INT, AT(o.n), "N", "write N equal parts, one after the other", 0, 1,
-     100000},
+    {"number", 'n', OPT_INT, AT(o.n), "N", "write N equal parts, one after the other", 0,
+     1, 100000},
     {"split", 0, OPT_TEXT, AT(o.split), "NAME=N%,...",
-     "write parts of these shares (or, without %, numbers of records), drawn at random", 0, 0,
-     0},
-    {"fold", 0, OPT_TEXT, AT(o.fold), "K/N", "write the K-th of N folds drawn at random", 0, 0,
-     0},
-    {"invert", 0, OPT_FLAG, AT(o.invert), NULL, "with --fold: everything but the fold", 0, 0,
-     0},
+     "write parts of these shares (or, without %, numbers of records), drawn at random",
+     0, 0, 0},
+    {"fold", 0, OPT_TEXT, AT(o.fold), "K/N", "write the K-th of N folds drawn at random",
+     0, 0, 0},
+    {"invert", 0, OPT_FLAG, AT(o.invert), NULL, "with --fold: everything but the fold", 0,
+     0, 0},
     {"shuffle", 0, OPT_FLAG, AT(o.shuffle), NULL,
-     "put the records in a random order, which depends on --seed and their number alone", 0, 0,
-     0},
+     "put the records in a random order, which depends on --seed and their number alone",
+     0, 0, 0},
     {"stratify", 0, OPT_FLAG, AT(o.stratify), NULL,
      "draw so that each part has the same share of each label", 0, 0, 0},
-    {"sample", 0, OPT_TEXT, AT(o.sample), "N|X%", "keep so many records, drawn at random", 0, 0,
-     0},
-    {"dedup", 0, OPT_FLAG, AT(o.dedup), NULL, "drop records whose tokens came before", 0, 0, 0},
+    {"sample", 0, OPT_TEXT, AT(o.sample), "N|X%", "keep so many records, drawn at random",
+     0, 0, 0},
+    {"dedup", 0, OPT_FLAG, AT(o.dedup), NULL, "drop records whose tokens came before", 0,
+     0, 0},
     {"against", 0, OPT_TEXT, AT(o.against), "STREAM",
      "drop records whose tokens are in the other stream (the leak check)", 0, 0, 0},
     {"expect-records", 0, OPT_INT, AT(expect_records), "N",
      "fail (65) unless the input has N records", OPT_SAME, 1, 9e15},
     {"stat", 0, OPT_FLAG, AT(stat), NULL,
-     "print counts, labels, lengths and what each limit cuts, duplicates", OPT_SAME, 0, 0},
+     "print counts, labels, lengths and what each limit cuts, duplicates", OPT_SAME, 0,
+     0},
     {"check", 0, OPT_FLAG, AT(check), NULL, "verify everything; silent, by exit status",
      OPT_SAME, 0, 0},
-    {"quick", 0, OPT_FLAG, AT(quick), NULL, "with --check: only that nothing is cut", OPT_SAME,
-     0, 0},
+    {"quick", 0, OPT_FLAG, AT(quick), NULL, "with --check: only that nothing is cut",
+     OPT_SAME, 0, 0},
     {"history", 0, OPT_FLAG, AT(history), NULL,
-     "print how the stream was made, as a pipeline that can be run again", OPT_SAME, 0, 0},
-    {"json", 0, OPT_FLAG, AT(json), NULL, "with --stat or --history: one JSON value", OPT_SAME,
-     0, 0},
-    {"output", 'o', OPT_TEXT, AT(o.output), "PATTERN",
-     "write here; %s is the part's name, %03d its number from 0 [standard output]", OPT_SAME, 0,
+     "print how the stream was made, as a pipeline that can be run again", OPT_SAME, 0,
      0},
+    {"json", 0, OPT_FLAG, AT(json), NULL, "with --stat or --history: one JSON value",
+     OPT_SAME, 0, 0},
+    {"output", 'o', OPT_TEXT, AT(o.output), "PATTERN",
+     "write here; %s is the part's name, %03d its number from 0 [standard output]",
+     OPT_SAME, 0, 0},
     {"block-records", 0, OPT_INT, AT(o.block_records), "N",
      "close a block after N records [by size]", 0, 1, 1e9},
     {"level", 0, OPT_INT, AT(level), "N", "zstd level, 1 to 12 [1]", 0, 1, ZIO_LEVEL_MAX},
     {"plain", 'u', OPT_FLAG, AT(o.plain), NULL, "do not compress", 0, 0, 0},
-    {"part", 0, OPT_TEXT, AT(o.part), "NAME", "write only this one of the parts", 0, 0, 0},
+    {"part", 0, OPT_TEXT, AT(o.part), "NAME", "write only this one of the parts", 0, 0,
+     0},
     OPT_THREADS,
     OPT_SEED,
 };
@@ -66,15 +70,18 @@ static const struct opt options[] = {
 static const struct opt_tool tool = {
     .name = "shard",
     .does = "split, merge, shuffle, sample and check token streams",
-    .synopsis = "[options] [-o PATTERN] [STREAM...]\n--stat | --check | --history [STREAM...]",
-    .examples = "  shard --stat train.toks.zst                       what is in it\n"
-                "  shard --split train=90%,dev=10% --stratify -o '%s.toks.zst' all.toks.zst\n"
-                "  tok big.tsv | shard -n 64 -o 'x-%03d.toks.zst'    64 files\n"
-                "  shard x-*.toks.zst | finetune -m roberta          and one stream again\n"
-                "  shard --against test.toks.zst train.toks.zst -o clean.toks.zst",
-    .operands = "The STREAMs are read one after the other as one stream; none or - is standard\n"
-                "input.  Copies are dropped first, then comes the sample, then the parts; the\n"
-                "order of the input is kept unless --shuffle is given.",
+    .synopsis =
+        "[options] [-o PATTERN] [STREAM...]\n--stat | --check | --history [STREAM...]",
+    .examples =
+        "  shard --stat train.toks.zst                       what is in it\n"
+        "  shard --split train=90%,dev=10% --stratify -o '%s.toks.zst' all.toks.zst\n"
+        "  tok big.tsv | shard -n 64 -o 'x-%03d.toks.zst'    64 files\n"
+        "  shard x-*.toks.zst | finetune -m roberta          and one stream again\n"
+        "  shard --against test.toks.zst train.toks.zst -o clean.toks.zst",
+    .operands =
+        "The STREAMs are read one after the other as one stream; none or - is standard\n"
+        "input.  Copies are dropped first, then comes the sample, then the parts; the\n"
+        "order of the input is kept unless --shuffle is given.",
     .options = options,
     .n_options = sizeof options / sizeof *options,
 };
@@ -132,7 +139,8 @@ static int run_check(const struct values *v, char *const *paths, int n, struct e
 {
     if (v->quick)
         return tokcheck_quick(paths, n, e);
-    return tokcheck_whole(paths, n, opt_threads(&v->common), (uint64_t)v->expect_records, e);
+    return tokcheck_whole(paths, n, opt_threads(&v->common), (uint64_t)v->expect_records,
+                          e);
 }
 
 static int run(struct values *v, char **argv, int first, int argc, struct msg *m,

@@ -2,9 +2,9 @@
 /*
  * seen: a set of records by a hash of their tokens, to find copies (L3).
  *
- * Two records are copies when their ids are the same, segment by segment; keys, labels and
- * weights do not count.  The 128-bit hash stands for the ids: among 10^12 different records
- * two share one with a chance of 10^-15.
+ * Two records are copies when their ids are the same, segment by segment; keys, labels
+ * and weights do not count.  The 128-bit hash stands for the ids: among 10^12 different
+ * records two share one with a chance of 10^-15.
  */
 #ifndef BERTUTILS_SEEN_H
 #define BERTUTILS_SEEN_H
@@ -28,8 +28,8 @@ struct seen {
 };
 
 /*
- * 1 and the value of the first copy in *value when the record was there; 0 when it was not,
- * and it is added with *value; -1 and *e when out of memory.
+ * 1 and the value of the first copy in *value when the record was there; 0 when it was
+ * not, and it is added with *value; -1 and *e when out of memory.
  */
 int seen_add(struct seen *s, const struct toks_record *r, uint64_t *value,
              struct err *e) MUST_USE;

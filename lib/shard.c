@@ -19,9 +19,9 @@
 enum { DRAW_SHUFFLE, DRAW_PARTS, DRAW_SAMPLE };
 
 /*
- * The input is read twice: once to its END, to count and to look at what decides, and once
- * more to write.  Files are opened again; what came through a pipe is kept, compressed, in a
- * file in memory.  A shuffle keeps the decoded records instead.
+ * The input is read twice: once to its END, to count and to look at what decides, and
+ * once more to write.  Files are opened again; what came through a pipe is kept,
+ * compressed, in a file in memory.  A shuffle keeps the decoded records instead.
  */
 struct work {
     const struct shard_options *o;
@@ -174,8 +174,10 @@ static int read_against(struct work *w, struct err *e)
     int got = -1;
 
     if (r && strcmp(toks_reader_header(r)->tok_hash, w->header.tok_hash) != 0)
-        err_set(e, ERR_DATA, "%s: record 1: made by another tokenizer than the input, so its "
-                "ids cannot be compared", w->o->against);
+        err_set(e, ERR_DATA,
+                "%s: record 1: made by another tokenizer than the input, so its "
+                "ids cannot be compared",
+                w->o->against);
     else if (r)
         while ((got = toks_next_block(r, &b, e)) > 0)
             for (size_t i = 0; got > 0 && i < toks_block_records(b); i++) {
@@ -257,7 +259,8 @@ static int draw(const struct work *w, const struct split *s, uint32_t number,
 }
 
 /* --sample: keeps some of at[0..*m-1]. */
-static int sample(const struct work *w, uint32_t *at, size_t *m, uint32_t *part, struct err *e)
+static int sample(const struct work *w, uint32_t *at, size_t *m, uint32_t *part,
+                  struct err *e)
 {
     struct split one = {0};
     size_t kept = 0;
@@ -279,7 +282,10 @@ static int take_fold(struct work *w, const uint32_t *at, size_t m, uint32_t *par
     struct split folds = {0};
     uint64_t k = 0, n = 0;
     int rc = parse_fold(w->o->fold, &k, &n, e) || split_equal(&folds, n, 1, e) ||
-             split_sizes(&folds, m, e) || draw(w, &folds, DRAW_PARTS, at, m, part, e) ? -1 : 0;
+                     split_sizes(&folds, m, e) ||
+                     draw(w, &folds, DRAW_PARTS, at, m, part, e)
+                 ? -1
+                 : 0;
 
     for (size_t i = 0; !rc && i < m; i++)
         part[i] = (part[i] == k - 1) != w->o->invert ? 0 : SPLIT_NONE;
@@ -541,8 +547,10 @@ static int check_options(const struct shard_options *o, struct err *e)
     if (o->part && !o->n && !o->split)
         return err_set(e, ERR_USAGE, "--part goes with -n or --split");
     if (o->stratify && !o->n && !o->split && !o->fold && !o->sample)
-        return err_set(e, ERR_USAGE, "--stratify goes with -n, --split, --fold or --sample");
-    if ((o->fold && parse_fold(o->fold, &k, &n, e)) || (o->split && split_parse(&s, o->split, e)))
+        return err_set(e, ERR_USAGE,
+                       "--stratify goes with -n, --split, --fold or --sample");
+    if ((o->fold && parse_fold(o->fold, &k, &n, e)) ||
+        (o->split && split_parse(&s, o->split, e)))
         rc = -1;
     parts = o->part ? 1 : o->split ? s.n : o->n ? (size_t)o->n : 1;
     split_free(&s);
@@ -552,8 +560,10 @@ static int check_options(const struct shard_options *o, struct err *e)
     if (rc)
         return -1;
     if (parts > 1 && (!o->output || !shard_pattern(o->output)))
-        return err_set(e, ERR_USAGE, "%zu streams cannot go into one file: give -o a name with "
-                       "%%s or %%03d in it", parts);
+        return err_set(e, ERR_USAGE,
+                       "%zu streams cannot go into one file: give -o a name with "
+                       "%%s or %%03d in it",
+                       parts);
     if (o->output && strcmp(o->output, "-") != 0) {
         char *path = shard_path(o->output, 0, "x", e);
 

@@ -29,8 +29,8 @@ struct shard_options {
 };
 
 /*
- * Reads the streams (none: standard input) as one and writes what is asked for.  Files appear
- * only after the input's END was read, all of them or none.
+ * Reads the streams (none: standard input) as one and writes what is asked for.  Files
+ * appear only after the input's END was read, all of them or none.
  */
 int shard_run(const struct shard_options *o, char *const *paths, int n, struct msg *m,
               struct err *e) MUST_USE;

@@ -45,8 +45,8 @@ char *shard_path(const char *pattern, size_t i, const char *name, struct err *e)
         const size_t n = *p == '%' && p[1] != '%' ? directive(p, &width, &kind) : 0;
 
         if (*p == '%' && p[1] != '%' && (n == 0 || used++)) {
-            err_set(e, ERR_USAGE, "-o '%s': one %%s or %%03d, and %%%% for a percent sign",
-                    pattern);
+            err_set(e, ERR_USAGE,
+                    "-o '%s': one %%s or %%03d, and %%%% for a percent sign", pattern);
             goto fail;
         }
         if (n == 0)
@@ -83,8 +83,10 @@ int shard_outs_plan(struct shard_outs *o, const char *pattern, const struct spli
             return -1;
     }
     if (o->n > 1 && (!pattern || !shard_pattern(pattern)))
-        return err_set(e, ERR_USAGE, "%zu streams cannot go into one file: use -o with %%s or "
-                       "%%03d, as in -o 'x-%s.toks.zst'", o->n, "%s");
+        return err_set(e, ERR_USAGE,
+                       "%zu streams cannot go into one file: use -o with %%s or "
+                       "%%03d, as in -o 'x-%s.toks.zst'",
+                       o->n, "%s");
     return 0;
 }
 
@@ -134,7 +136,8 @@ static uint64_t count_unk(const struct template *t, const uint32_t *ids, size_t 
     return t->unk < 0 ? 0 : sum;
 }
 
-int shard_outs_put(struct shard_outs *o, size_t i, const struct toks_record *r, struct err *e)
+int shard_outs_put(struct shard_outs *o, size_t i, const struct toks_record *r,
+                   struct err *e)
 {
     struct shard_out *out = &o->at[i];
     const struct template *t = &o->header->template;
@@ -167,7 +170,8 @@ int shard_outs_publish(struct shard_outs *o, struct err *e)
             (out->writer && finish_out(o, out, e)))
             return -1;
     }
-    /* All are whole; what is slow or can fail for want of room is done before any appears. */
+    /* All are whole; what is slow or can fail for want of room is done before any
+     * appears. */
     for (i = 0; i < o->n; i++)
         if (o->at[i].file.path && fsync(o->at[i].file.fd) != 0)
             return err_sys(e, ERR_IO, "cannot sync '%s'", o->at[i].path);
@@ -178,7 +182,8 @@ int shard_outs_publish(struct shard_outs *o, struct err *e)
     }
     if (i == o->n)
         return 0;
-    /* None rather than some, except where a file was there before: that is gone already. */
+    /* None rather than some, except where a file was there before: that is gone already.
+     */
     while (i-- > 0)
         if (o->at[i].path && !o->at[i].existed)
             unlink(o->at[i].path);

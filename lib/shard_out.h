@@ -29,8 +29,8 @@ struct shard_outs {
 };
 
 /*
- * "x-%03d.toks.zst" or "%s.toks.zst" for part number i called name; "%%" is a percent sign.
- * Without a directive the path is the pattern.
+ * "x-%03d.toks.zst" or "%s.toks.zst" for part number i called name; "%%" is a percent
+ * sign. Without a directive the path is the pattern.
  */
 char *shard_path(const char *pattern, size_t i, const char *name, struct err *e) MUST_USE;
 /* Has the pattern a %d or %s? */

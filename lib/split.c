@@ -18,7 +18,8 @@ void split_free(struct split *s)
 }
 
 /* Adds a part; takes the name. */
-static int add_part(struct split *s, char *name, double share, uint64_t count, struct err *e)
+static int add_part(struct split *s, char *name, double share, uint64_t count,
+                    struct err *e)
 {
     if (!name || mem_grow(&s->part, &s->cap, s->n + 1, sizeof *s->part, e)) {
         free(name);
@@ -29,8 +30,8 @@ static int add_part(struct split *s, char *name, double share, uint64_t count, s
 }
 
 /* "10%" or "500". */
-static int parse_amount(const char *text, const char *option, double *share, uint64_t *count,
-                        struct err *e)
+static int parse_amount(const char *text, const char *option, double *share,
+                        uint64_t *count, struct err *e)
 {
     const size_t n = strlen(text);
     int64_t whole;
@@ -169,7 +170,8 @@ void split_runs(const struct split *s, size_t m, uint32_t *part)
         part[at++] = SPLIT_NONE;
 }
 
-/* The random order, records of one class together (a counting sort keeps the order within). */
+/* The random order, records of one class together (a counting sort keeps the order
+ * within). */
 static int sort_by_class(uint32_t *order, size_t m, const uint32_t *class, struct err *e)
 {
     uint32_t n_classes = 0, *sorted;
@@ -197,12 +199,12 @@ static int sort_by_class(uint32_t *order, size_t m, const uint32_t *class, struc
 }
 
 /*
- * Goes through the records class by class and gives each to the part that is furthest behind
- * its share, so that at any point, hence in each class, the parts have what is theirs.
- * SPLIT_NONE takes part as the part of those left out.
+ * Goes through the records class by class and gives each to the part that is furthest
+ * behind its share, so that at any point, hence in each class, the parts have what is
+ * theirs. SPLIT_NONE takes part as the part of those left out.
  */
-static int deal_evenly(const struct split *s, size_t m, const uint32_t *order, uint32_t *part,
-                       struct err *e)
+static int deal_evenly(const struct split *s, size_t m, const uint32_t *order,
+                       uint32_t *part, struct err *e)
 {
     uint64_t left = m, *given = mem_alloc(s->n + 1, sizeof *given, "parts", e);
 
@@ -216,7 +218,8 @@ static int deal_evenly(const struct split *s, size_t m, const uint32_t *order, u
 
         for (size_t p = 0; p <= s->n; p++) {
             const uint64_t size = p < s->n ? s->part[p].count : left;
-            const double behind = (double)size * (double)(i + 1) / (double)m - (double)given[p];
+            const double behind =
+                (double)size * (double)(i + 1) / (double)m - (double)given[p];
 
             if (given[p] < size && behind > most + 1e-9) {
                 most = behind;
@@ -240,7 +243,8 @@ int split_deal(const struct split *s, uint64_t seed, uint32_t draw, size_t m,
         return -1;
     rc = order_permute(seed, draw, PHILOX_SITE_SHARD, m, order, e);
     if (!rc && class) {
-        rc = sort_by_class(order, m, class, e) || deal_evenly(s, m, order, part, e) ? -1 : 0;
+        rc = sort_by_class(order, m, class, e) || deal_evenly(s, m, order, part, e) ? -1
+                                                                                    : 0;
     } else if (!rc) {
         size_t at = 0;
 

@@ -39,8 +39,8 @@ int split_sizes(struct split *s, size_t m, struct err *e) MUST_USE;
 /*
  * Deals m records into the parts, sizes as counted: part[i] is the part of record i or
  * SPLIT_NONE.  At random by (seed, draw); draws with different numbers have nothing to do
- * with each other.  With class (m), small numbers, each part gets its share of each class to
- * within about one record.
+ * with each other.  With class (m), small numbers, each part gets its share of each class
+ * to within about one record.
  */
 int split_deal(const struct split *s, uint64_t seed, uint32_t draw, size_t m,
                const uint32_t *class, uint32_t *part, struct err *e) MUST_USE;

@@ -69,8 +69,8 @@ static uint64_t count_unk(int32_t unk, const uint32_t *ids, size_t n)
     return unk < 0 ? 0 : sum;
 }
 
-int stat_add(struct stream_stat *s, const struct toks_header *h, const struct toks_block *b,
-             struct err *e)
+int stat_add(struct stream_stat *s, const struct toks_header *h,
+             const struct toks_block *b, struct err *e)
 {
     const int specials[2] = {template_specials(&h->template, 0),
                              template_specials(&h->template, 1)};
@@ -182,7 +182,8 @@ static int label_table(const struct stream_stat *s, struct buf *out, struct err 
         bad = buf_addf(out, e, "  ... and %zu more\n", s->labels.n - LABELS_SHOWN);
     if (!bad && s->unlabelled)
         bad = buf_addf(out, e, "  %10llu  %5.1f %%  (no label)\n",
-                       (unsigned long long)s->unlabelled, percent(s->unlabelled, s->records));
+                       (unsigned long long)s->unlabelled,
+                       percent(s->unlabelled, s->records));
     free(rows);
     return bad ? -1 : 0;
 }
@@ -195,7 +196,8 @@ static int limit_table(const struct stream_stat *s, struct buf *out, struct err 
         if (buf_addf(out, e, "  %4d  %10llu %6.2f %%  %10llu %6.2f %%\n", stat_limits[i],
                      (unsigned long long)s->cut_records[i],
                      percent(s->cut_records[i], s->records),
-                     (unsigned long long)s->cut_tokens[i], percent(s->cut_tokens[i], s->tokens)))
+                     (unsigned long long)s->cut_tokens[i],
+                     percent(s->cut_tokens[i], s->tokens)))
             return -1;
     return 0;
 }
@@ -203,19 +205,23 @@ static int limit_table(const struct stream_stat *s, struct buf *out, struct err 
 int stat_table(const struct stream_stat *s, const struct toks_header *h,
                const struct toks_totals *t, struct buf *out, struct err *e)
 {
-    if (buf_addf(out, e, "records     %llu\ntokens      %llu\n", (unsigned long long)s->records,
-                 (unsigned long long)s->tokens) ||
+    if (buf_addf(out, e, "records     %llu\ntokens      %llu\n",
+                 (unsigned long long)s->records, (unsigned long long)s->tokens) ||
         buf_addf(out, e, "content     %s\n", t->content) ||
-        buf_addf(out, e, "blocks      %llu in %llu segment%s\n", (unsigned long long)t->blocks,
-                 (unsigned long long)t->segments, t->segments == 1 ? "" : "s") ||
+        buf_addf(out, e, "blocks      %llu in %llu segment%s\n",
+                 (unsigned long long)t->blocks, (unsigned long long)t->segments,
+                 t->segments == 1 ? "" : "s") ||
         buf_addf(out, e, "tokenizer   %s %s (%s), %u tokens\n",
-                 h->tok_kind ? h->tok_kind : "?", h->tok_name ? h->tok_name : "?", h->tok_hash,
-                 h->vocab_size) ||
-        (s->pairs && buf_addf(out, e, "pairs       %llu\n", (unsigned long long)s->pairs)) ||
+                 h->tok_kind ? h->tok_kind : "?", h->tok_name ? h->tok_name : "?",
+                 h->tok_hash, h->vocab_size) ||
+        (s->pairs &&
+         buf_addf(out, e, "pairs       %llu\n", (unsigned long long)s->pairs)) ||
         label_table(s, out, e) ||
-        buf_addf(out, e, "length      mean %.1f, median %zu, 90 %% %zu, 99 %% %zu, longest %zu "
-                 "(special tokens included)\n", mean_length(s), quantile(s, 0.5),
-                 quantile(s, 0.9), quantile(s, 0.99), quantile(s, 1)) ||
+        buf_addf(out, e,
+                 "length      mean %.1f, median %zu, 90 %% %zu, 99 %% %zu, longest %zu "
+                 "(special tokens included)\n",
+                 mean_length(s), quantile(s, 0.5), quantile(s, 0.9), quantile(s, 0.99),
+                 quantile(s, 1)) ||
         limit_table(s, out, e) ||
         buf_addf(out, e, "duplicates  %llu (%llu of them with another label)\n",
                  (unsigned long long)s->copies, (unsigned long long)s->contradictions) ||
@@ -234,7 +240,8 @@ static int set_label(json_t *o, const struct label_row *row, struct err *e)
     int bad = buf_puts(&key, "", e);
 
     for (size_t i = 0; !bad && i < row->len; i++)
-        bad = row->text[i] ? buf_putc(&key, row->text[i], e) : buf_puts(&key, "\xEF\xBF\xBD", e);
+        bad = row->text[i] ? buf_putc(&key, row->text[i], e)
+                           : buf_puts(&key, "\xEF\xBF\xBD", e);
     bad = bad || json_object_set_new(o, key.data, json_integer((json_int_t)row->count));
     buf_free(&key);
     return bad ? -1 : 0;
@@ -278,13 +285,13 @@ int stat_json(const struct stream_stat *s, const struct toks_header *h,
             "{s:I,s:I,s:I,s:I,s:s,s:{s:s?,s:s?,s:s,s:I},s:o,s:I,s:I,"
             "s:{s:f,s:I,s:I,s:I,s:I},s:o,s:I,s:I,s:I,s:I}",
             "records", (json_int_t)s->records, "tokens", (json_int_t)s->tokens, "blocks",
-            (json_int_t)t->blocks, "segments", (json_int_t)t->segments, "content", t->content,
-            "tokenizer", "kind", h->tok_kind, "name", h->tok_name, "xxh128", h->tok_hash,
-            "vocab_size", (json_int_t)h->vocab_size, "labels", labels, "unlabelled",
-            (json_int_t)s->unlabelled, "pairs", (json_int_t)s->pairs, "length", "mean",
-            mean_length(s), "median", (json_int_t)quantile(s, 0.5), "p90",
-            (json_int_t)quantile(s, 0.9), "p99", (json_int_t)quantile(s, 0.99), "max",
-            (json_int_t)quantile(s, 1), "limits", limits_array(s), "duplicates",
+            (json_int_t)t->blocks, "segments", (json_int_t)t->segments, "content",
+            t->content, "tokenizer", "kind", h->tok_kind, "name", h->tok_name, "xxh128",
+            h->tok_hash, "vocab_size", (json_int_t)h->vocab_size, "labels", labels,
+            "unlabelled", (json_int_t)s->unlabelled, "pairs", (json_int_t)s->pairs,
+            "length", "mean", mean_length(s), "median", (json_int_t)quantile(s, 0.5),
+            "p90", (json_int_t)quantile(s, 0.9), "p99", (json_int_t)quantile(s, 0.99),
+            "max", (json_int_t)quantile(s, 1), "limits", limits_array(s), "duplicates",
             (json_int_t)s->copies, "contradictions", (json_int_t)s->contradictions, "unk",
             (json_int_t)s->unk, "invalid_utf8", (json_int_t)t->invalid_utf8);
     if (o)

@@ -22,13 +22,14 @@ struct stream_stat {
     struct intern labels;
     uint64_t *label_count;   /* (labels.n) */
     size_t label_cap;
-    uint64_t *by_length;     /* (n_lengths) records of so many tokens, special ones included */
+    uint64_t
+        *by_length; /* (n_lengths) records of so many tokens, special ones included */
     size_t n_lengths, length_cap;
     struct seen seen;
 };
 
-int stat_add(struct stream_stat *s, const struct toks_header *h, const struct toks_block *b,
-             struct err *e) MUST_USE;
+int stat_add(struct stream_stat *s, const struct toks_header *h,
+             const struct toks_block *b, struct err *e) MUST_USE;
 void stat_free(struct stream_stat *s);
 
 int stat_table(const struct stream_stat *s, const struct toks_header *h,

@@ -16,7 +16,8 @@ uint64_t tokblock_hash(uint8_t *inner, size_t n, uint64_t seed)
     uint8_t head[BLOCK_HEAD];
     uint64_t hash;
 
-    /* The hash itself lies between the two parts; for a moment they are moved together. */
+    /* The hash itself lies between the two parts; for a moment they are moved together.
+     */
     memcpy(head, inner, sizeof head);
     memcpy(inner + 8, head, 24);
     hash = XXH64(inner + 8, n - 8, seed);
@@ -52,7 +53,8 @@ int tokblock_open(const uint8_t *inner, size_t n, struct tokblock_head *h, struc
     memcpy(&h->sequence, inner + 16, 8);
     memcpy(&h->hash, inner + 24, 8);
     if (version != TOKS_VERSION)
-        return err_set(e, ERR_DATA, "token stream of version %d; this program reads version %d",
+        return err_set(e, ERR_DATA,
+                       "token stream of version %d; this program reads version %d",
                        version, TOKS_VERSION);
     if (flags != 0 || h->length > BLOCK_MAX - BLOCK_HEAD || tokblock_size(h->length) != n)
         return err_set(e, ERR_DATA, "damaged block: flags or length are wrong");
@@ -162,12 +164,15 @@ static uint64_t size_of(int columns, uint64_t n, uint64_t n_tokens, int id_bytes
     return size;
 }
 
-uint64_t tokblock_size_with(const struct toks_block *b, const struct toks_record *r, int id_bytes)
+uint64_t tokblock_size_with(const struct toks_block *b, const struct toks_record *r,
+                            int id_bytes)
 {
-    const uint64_t keys = b->columns & TOKS_KEY ? b->key_off[b->n] + (uint64_t)r->key_len : 0;
+    const uint64_t keys =
+        b->columns & TOKS_KEY ? b->key_off[b->n] + (uint64_t)r->key_len : 0;
 
-    return size_of(b->columns, b->n + 1, b->off[b->n] + (uint64_t)r->n_a + r->n_b, id_bytes,
-                   b->labels.n + 1, b->labels.text.len + (uint64_t)r->label_len, keys);
+    return size_of(b->columns, b->n + 1, b->off[b->n] + (uint64_t)r->n_a + r->n_b,
+                   id_bytes, b->labels.n + 1, b->labels.text.len + (uint64_t)r->label_len,
+                   keys);
 }
 
 /* The columns that not every stream has. */
@@ -188,7 +193,8 @@ static int put_optional(struct toks_block *b, const struct toks_record *r, struc
 
         if (r->label)
             label = intern_add(&b->labels, r->label, r->label_len, e);
-        if (label < 0 || mem_grow(&b->label, &b->cap.label, b->n + 1, sizeof *b->label, e))
+        if (label < 0 ||
+            mem_grow(&b->label, &b->cap.label, b->n + 1, sizeof *b->label, e))
             return -1;
         b->label[b->n] = (uint16_t)label;
     }
@@ -252,7 +258,8 @@ static int put_lengths(struct buf *out, const uint32_t *off, size_t n, struct er
     return 0;
 }
 
-static int put_labels(struct buf *out, size_t base, const struct toks_block *b, struct err *e)
+static int put_labels(struct buf *out, size_t base, const struct toks_block *b,
+                      struct err *e)
 {
     const uint32_t head[2] = {(uint32_t)b->labels.n, (uint32_t)b->labels.text.len};
 
@@ -272,8 +279,8 @@ static int put_labels(struct buf *out, size_t base, const struct toks_block *b, 
 }
 
 /*
- * Numbers as differences to the one before, the sign in the lowest bit: those of an unbroken
- * stream are all 2 and take no room once compressed.
+ * Numbers as differences to the one before, the sign in the lowest bit: those of an
+ * unbroken stream are all 2 and take no room once compressed.
  */
 static int put_numbers(struct buf *out, const uint64_t *number, size_t n, struct err *e)
 {
@@ -313,7 +320,8 @@ static int put_starts(struct buf *out, const uint8_t *start, size_t n, struct er
     return 0;
 }
 
-static int put_ids(struct buf *out, const uint32_t *ids, size_t n, int id_bytes, struct err *e)
+static int put_ids(struct buf *out, const uint32_t *ids, size_t n, int id_bytes,
+                   struct err *e)
 {
     char *to;
 
@@ -331,7 +339,8 @@ static int put_ids(struct buf *out, const uint32_t *ids, size_t n, int id_bytes,
     return 0;
 }
 
-int tokblock_encode(const struct toks_block *b, int id_bytes, struct buf *out, struct err *e)
+int tokblock_encode(const struct toks_block *b, int id_bytes, struct buf *out,
+                    struct err *e)
 {
     const uint32_t n_tokens = b->off[b->n];
     const size_t base = out->len;
@@ -368,7 +377,8 @@ struct cursor {
     struct err *e;
 };
 
-/* The next n bytes and the zeros that pad them to a multiple of 8; NULL and *e when short. */
+/* The next n bytes and the zeros that pad them to a multiple of 8; NULL and *e when
+ * short. */
 static const uint8_t *take(struct cursor *c, uint64_t n, const char *column)
 {
     const uint8_t *p = c->at;
@@ -389,7 +399,8 @@ static const uint8_t *take(struct cursor *c, uint64_t n, const char *column)
     return p;
 }
 
-/* Room for n objects; what was there is lost.  Exact, since a kept block is never added to. */
+/* Room for n objects; what was there is lost.  Exact, since a kept block is never added
+ * to. */
 static int room(void *array, size_t *cap, size_t n, size_t size, struct err *e)
 {
     void *old, *made;
@@ -423,7 +434,8 @@ static int to_offsets(uint32_t *off, const uint8_t *lengths, size_t n, uint64_t 
         off[i + 1] = (uint32_t)sum;
     }
     if (sum != total)
-        return err_set(e, ERR_DATA, "damaged block: lengths of '%s' do not add up", column);
+        return err_set(e, ERR_DATA, "damaged block: lengths of '%s' do not add up",
+                       column);
     return 0;
 }
 
@@ -474,7 +486,8 @@ static int get_splits(struct toks_block *b, struct cursor *c)
     memcpy(b->split, p, 4 * b->n);
     for (size_t i = 0; i < b->n; i++)
         if (b->split[i] != NONE32 && b->split[i] > b->off[i + 1] - b->off[i])
-            return err_set(c->e, ERR_DATA, "damaged block: a pair starts behind its record");
+            return err_set(c->e, ERR_DATA,
+                           "damaged block: a pair starts behind its record");
     return 0;
 }
 
@@ -569,12 +582,13 @@ static int get_ids(struct toks_block *b, size_t n, int id_bytes, uint32_t vocab_
     for (size_t i = 0; i < n; i++)
         highest = b->ids[i] > highest ? b->ids[i] : highest;
     if (n && highest >= vocab_size)
-        return err_set(c->e, ERR_DATA, "id %u is not in the vocabulary of %u tokens", highest,
-                       vocab_size);
+        return err_set(c->e, ERR_DATA, "id %u is not in the vocabulary of %u tokens",
+                       highest, vocab_size);
     return 0;
 }
 
-/* Optional columns that the block does not have are absent, also in a block that is reused. */
+/* Optional columns that the block does not have are absent, also in a block that is
+ * reused. */
 static void drop_columns(struct toks_block *b)
 {
     if (!(b->columns & TOKS_PAIR)) {
@@ -606,8 +620,8 @@ static int columns_of(uint32_t bits, int *columns, struct err *e)
     const uint32_t known = COL_ALWAYS | COL_LABEL | COL_SPLIT | COL_WEIGHT | COL_KEY;
 
     if ((bits & COL_ALWAYS) != COL_ALWAYS || (bits & ~known) != 0)
-        return err_set(e, ERR_DATA, "block with columns %#x that this program does not know",
-                       bits);
+        return err_set(e, ERR_DATA,
+                       "block with columns %#x that this program does not know", bits);
     *columns = (bits & COL_LABEL ? TOKS_LABEL : 0) | (bits & COL_SPLIT ? TOKS_PAIR : 0) |
                (bits & COL_WEIGHT ? TOKS_WEIGHT : 0) | (bits & COL_KEY ? TOKS_KEY : 0);
     return 0;
@@ -641,6 +655,7 @@ int tokblock_decode(struct toks_block *b, const uint8_t *payload, size_t n, int 
         get_ids(b, count[1], id_bytes, vocab_size, &c))
         return -1;
     if (c.left != 0)
-        return err_set(e, ERR_DATA, "damaged block: %zu bytes behind its columns", c.left);
+        return err_set(e, ERR_DATA, "damaged block: %zu bytes behind its columns",
+                       c.left);
     return 0;
 }

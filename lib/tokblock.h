@@ -69,19 +69,24 @@ struct tokblock_head {
 /* Size of a block with so long a payload: head and padding included. */
 size_t tokblock_size(size_t payload);
 
-/* Writes the head before a padded payload that lies at inner + BLOCK_HEAD; fills in the hash. */
+/* Writes the head before a padded payload that lies at inner + BLOCK_HEAD; fills in the
+ * hash. */
 void tokblock_seal(uint8_t *inner, struct tokblock_head *h, uint64_t seed);
 
 /* Checks type, version, flags, length and padding of a whole block of n bytes. */
-int tokblock_open(const uint8_t *inner, size_t n, struct tokblock_head *h, struct err *e) MUST_USE;
+int tokblock_open(const uint8_t *inner, size_t n, struct tokblock_head *h,
+                  struct err *e) MUST_USE;
 /* The hash that the block should have; its bytes are the same afterwards. */
 uint64_t tokblock_hash(uint8_t *inner, size_t n, uint64_t seed);
 
 /* Empties a block for the columns of a stream. */
 int tokblock_start(struct toks_block *b, int columns, struct err *e) MUST_USE;
-/* Bytes of the block if this record were added (an upper bound: its label counts as new). */
-uint64_t tokblock_size_with(const struct toks_block *b, const struct toks_record *r, int id_bytes);
-int tokblock_put(struct toks_block *b, const struct toks_record *r, struct err *e) MUST_USE;
+/* Bytes of the block if this record were added (an upper bound: its label counts as new).
+ */
+uint64_t tokblock_size_with(const struct toks_block *b, const struct toks_record *r,
+                            int id_bytes);
+int tokblock_put(struct toks_block *b, const struct toks_record *r,
+                 struct err *e) MUST_USE;
 /* Appends the payload of a data block. */
 int tokblock_encode(const struct toks_block *b, int id_bytes, struct buf *out,
                  struct err *e) MUST_USE;

@@ -118,7 +118,8 @@ static json_t *new_id(const json_t *pg, const char *name)
 {
     json_t *id = json_string(name);
 
-    for (int k = 2; id && find_step(pg, json_array_size(pg), json_string_value(id)); k++) {
+    for (int k = 2; id && find_step(pg, json_array_size(pg), json_string_value(id));
+         k++) {
         json_decref(id);
         id = json_sprintf("%s.%d", name, k);
     }
@@ -226,14 +227,15 @@ static int add_joined(const json_t *pg, const json_t *ids, int depth, struct buf
     const json_t *one;
     size_t k;
 
-    json_array_foreach(ids, k, one)
-        if (buf_puts(out, " <(", e) || add_line(pg, json_string_value(one), depth, out, e) ||
-            buf_putc(out, ')', e))
-            return -1;
+    json_array_foreach(ids, k,
+                       one) if (buf_puts(out, " <(", e) ||
+                                add_line(pg, json_string_value(one), depth, out, e) ||
+                                buf_putc(out, ')', e)) return -1;
     return 0;
 }
 
-/* The commands that lead to a step, and its own.  Steps can share parents, hence the limit. */
+/* The commands that lead to a step, and its own.  Steps can share parents, hence the
+ * limit. */
 static int add_line(const json_t *pg, const char *id, int depth, struct buf *out,
                     struct err *e)
 {

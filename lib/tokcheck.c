@@ -12,7 +12,8 @@
 int tokcheck_whole(char *const *paths, int n, int threads, uint64_t expect_records,
                    struct err *e)
 {
-    const struct toks_read_options o = {.threads = threads, .expect_records = expect_records};
+    const struct toks_read_options o = {.threads = threads,
+                                        .expect_records = expect_records};
     struct toks_reader *r = toks_open_files(paths, n, &o, e);
     const struct toks_block *b;
     int got = -1;
@@ -63,7 +64,8 @@ static int next_outer(struct zio_in *z, struct outer *o, struct err *e)
     return zio_need(z, o->size, e);
 }
 
-/* Is the block in these bytes whole and of that type?  Its seal needs the stream before it. */
+/* Is the block in these bytes whole and of that type?  Its seal needs the stream before
+ * it. */
 static int is_type(const uint8_t *bytes, const struct outer *o, const char *type,
                    struct err *e)
 {
@@ -80,8 +82,10 @@ static int is_type(const uint8_t *bytes, const struct outer *o, const char *type
     if (!rc)
         rc = tokblock_open(inner, o->inner, &h, e);
     if (!rc && memcmp(h.type, type, 4) != 0)
-        rc = err_set(e, ERR_DATA, strcmp(type, "TKSH") ? "token stream ends without END block "
-                     "(upstream was killed?)" : "token stream does not start with a header");
+        rc = err_set(e, ERR_DATA,
+                     strcmp(type, "TKSH") ? "token stream ends without END block "
+                                            "(upstream was killed?)"
+                                          : "token stream does not start with a header");
     free(inner);
     return rc;
 }
@@ -97,13 +101,16 @@ static int quick_blocks(struct zio_in *z, struct err *e)
         const int got = next_outer(z, &o, e);
 
         if (got <= 0) {
-            rc = got < 0 ? -1 : err_set(e, ERR_DATA, "token stream is cut inside a block");
+            rc =
+                got < 0 ? -1 : err_set(e, ERR_DATA, "token stream is cut inside a block");
         } else if (o.size == 0) {
             break;
         } else if (o.skip) {
             const int skipped = first ? 0 : zio_skip(z, o.size, e);
 
-            rc = skipped > 0 ? 0 : err_set(e, ERR_DATA, "skippable frame is cut or misplaced");
+            rc = skipped > 0
+                     ? 0
+                     : err_set(e, ERR_DATA, "skippable frame is cut or misplaced");
         } else {
             rc = first ? is_type(z->data + z->pos, &o, "TKSH", e) : 0;
             first = false;

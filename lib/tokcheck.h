@@ -10,9 +10,9 @@
 #include <stdint.h>
 
 /*
- * Looks at the framing of each file ("-": standard input) without decompressing its records:
- * the first block is a header, the last an END.  Finds what is cut; what is changed within is
- * found by reading, which is the thorough check.
+ * Looks at the framing of each file ("-": standard input) without decompressing its
+ * records: the first block is a header, the last an END.  Finds what is cut; what is
+ * changed within is found by reading, which is the thorough check.
  */
 int tokcheck_quick(char *const *paths, int n, struct err *e) MUST_USE;
 

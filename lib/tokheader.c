@@ -25,7 +25,8 @@ static bool copy_text(char **to, const char *from, struct err *e)
     return !from || *to;
 }
 
-int toks_header_copy(struct toks_header *to, const struct toks_header *from, struct err *e)
+int toks_header_copy(struct toks_header *to, const struct toks_header *from,
+                     struct err *e)
 {
     *to = *from;
     to->tok_kind = to->tok_name = to->tok_hash = to->tok_path = NULL;
@@ -211,7 +212,8 @@ static int wrong(const char *key, struct err *e)
 }
 
 /* A string without NUL; `optional` lets null and absence be NULL. */
-static int get_text(const json_t *o, const char *key, bool optional, char **to, struct err *e)
+static int get_text(const json_t *o, const char *key, bool optional, char **to,
+                    struct err *e)
 {
     const json_t *j = json_object_get(o, key);
 
@@ -224,8 +226,8 @@ static int get_text(const json_t *o, const char *key, bool optional, char **to, 
     return *to ? 0 : -1;
 }
 
-static int get_int(const json_t *o, const char *key, int64_t min, int64_t max, int64_t *to,
-                   struct err *e)
+static int get_int(const json_t *o, const char *key, int64_t min, int64_t max,
+                   int64_t *to, struct err *e)
 {
     const json_t *j = json_object_get(o, key);
 
@@ -318,7 +320,8 @@ static int get_columns(const json_t *o, int *set, struct err *e)
 /* Fills *h, which toks_header_free releases also after a failure. */
 static int read_header(const json_t *o, struct toks_header *h, struct err *e)
 {
-    const json_t *format = json_object_get(o, "format"), *tok = json_object_get(o, "tokenizer");
+    const json_t *format = json_object_get(o, "format"),
+                 *tok = json_object_get(o, "tokenizer");
     int64_t vocab_size = 0, id_bytes = 0;
     char *pg;
 
@@ -334,8 +337,8 @@ static int read_header(const json_t *o, struct toks_header *h, struct err *e)
         get_text(tok, "name", true, &h->tok_name, e) ||
         get_text(tok, "path", true, &h->tok_path, e) ||
         get_text(tok, "xxh128", false, &h->tok_hash, e) ||
-        get_text(o, "publishes", true, &h->publishes, e) || get_columns(o, &h->columns, e) ||
-        get_template(o, h->vocab_size, &h->template, e))
+        get_text(o, "publishes", true, &h->publishes, e) ||
+        get_columns(o, &h->columns, e) || get_template(o, h->vocab_size, &h->template, e))
         return -1;
     if (!tokchain_valid(json_object_get(o, "pg")))
         return wrong("pg", e);
@@ -359,7 +362,8 @@ int tokheader_decode(const char *json, size_t n, struct toks_header *h, struct e
     return rc;
 }
 
-static bool same_pieces(const struct template_piece *a, const struct template_piece *b, int n)
+static bool same_pieces(const struct template_piece *a, const struct template_piece *b,
+                        int n)
 {
     for (int i = 0; i < n; i++)
         if (a[i].id != b[i].id || a[i].type != b[i].type)
@@ -370,22 +374,26 @@ static bool same_pieces(const struct template_piece *a, const struct template_pi
 static bool same_template(const struct template *a, const struct template *b)
 {
     return a->n_single == b->n_single && a->n_pair == b->n_pair && a->cls == b->cls &&
-           a->sep == b->sep && a->pad == b->pad && a->unk == b->unk && a->mask == b->mask &&
-           same_pieces(a->single, b->single, a->n_single) &&
+           a->sep == b->sep && a->pad == b->pad && a->unk == b->unk &&
+           a->mask == b->mask && same_pieces(a->single, b->single, a->n_single) &&
            same_pieces(a->pair, b->pair, a->n_pair);
 }
 
-int tokheader_agree(const struct toks_header *a, const struct toks_header *b, struct err *e)
+int tokheader_agree(const struct toks_header *a, const struct toks_header *b,
+                    struct err *e)
 {
     struct buf x = {0}, y = {0};
 
     if (strcmp(a->tok_hash, b->tok_hash) == 0 && a->vocab_size == b->vocab_size &&
         same_template(&a->template, &b->template))
         return 0;
-    if (tokchain_line(a->provenance, &x, e) == 0 && tokchain_line(b->provenance, &y, e) == 0)
-        err_set(e, ERR_DATA, "streams of different tokenizers cannot be joined: '%.600s' (%s) "
-                "made the first, '%.600s' (%s) this one", x.data, a->tok_name ? a->tok_name : "?",
-                y.data, b->tok_name ? b->tok_name : "?");
+    if (tokchain_line(a->provenance, &x, e) == 0 &&
+        tokchain_line(b->provenance, &y, e) == 0)
+        err_set(e, ERR_DATA,
+                "streams of different tokenizers cannot be joined: '%.600s' (%s) "
+                "made the first, '%.600s' (%s) this one",
+                x.data, a->tok_name ? a->tok_name : "?", y.data,
+                b->tok_name ? b->tok_name : "?");
     buf_free(&x);
     buf_free(&y);
     return -1;
@@ -408,7 +416,8 @@ static int by_bytes(const void *a, const void *b)
     return c ? c : (x->len > y->len) - (x->len < y->len);
 }
 
-/* [["label", count], ...] in the order of their bytes: it does not depend on who came first. */
+/* [["label", count], ...] in the order of their bytes: it does not depend on who came
+ * first. */
 static json_t *labels_json(const struct tokend *end, struct err *e)
 {
     struct label_count *all;
@@ -449,9 +458,10 @@ int tokend_encode(const struct tokend *end, struct buf *out, struct err *e)
     bad |= json_object_set_new(o, "content", json_string(end->content));
     bad |= json_object_set_new(o, "labels", labels_json(end, e));
     bad |= json_object_set_new(o, "unk", json_integer((json_int_t)end->unk));
-    bad |= json_object_set_new(o, "invalid_utf8", json_integer((json_int_t)end->invalid_utf8));
-    bad |= json_object_set_new(o, "model_hash",
-                               text_or_null(*end->model_hash ? end->model_hash : NULL, e));
+    bad |= json_object_set_new(o, "invalid_utf8",
+                               json_integer((json_int_t)end->invalid_utf8));
+    bad |= json_object_set_new(
+        o, "model_hash", text_or_null(*end->model_hash ? end->model_hash : NULL, e));
     bad |= json_object_set_new(o, "upstream",
                                text_or_null(*end->upstream ? end->upstream : NULL, e));
     return dump(o, bad, out, e);

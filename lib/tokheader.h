@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tokheader: the JSON of a token stream's header and of its END (L1, private to tokstream*).
+ * tokheader: the JSON of a token stream's header and of its END (L1, private to
+ * tokstream*).
  */
 #ifndef BERTUTILS_TOKHEADER_H
 #define BERTUTILS_TOKHEADER_H
@@ -19,8 +20,10 @@ enum {
 /* Ids take two bytes where they fit. */
 int tokheader_id_bytes(const struct toks_header *h);
 
-int tokheader_encode(const struct toks_header *h, struct buf *out, struct err *e) MUST_USE;
-int tokheader_decode(const char *json, size_t n, struct toks_header *h, struct err *e) MUST_USE;
+int tokheader_encode(const struct toks_header *h, struct buf *out,
+                     struct err *e) MUST_USE;
+int tokheader_decode(const char *json, size_t n, struct toks_header *h,
+                     struct err *e) MUST_USE;
 
 /* Do two streams make one?  If not: ERR_DATA, naming both chains. */
 int tokheader_agree(const struct toks_header *a, const struct toks_header *b,
@@ -33,7 +36,8 @@ struct tokend {
     uint64_t unk, invalid_utf8;
     uint64_t lengths[END_LENGTHS];
     uint64_t longest;         /* tokens of the longest record */
-    const struct intern *labels; /* writing: label and count, in any order; NULL: too many */
+    const struct intern
+        *labels; /* writing: label and count, in any order; NULL: too many */
     const uint64_t *label_count;
 };
 int tokend_encode(const struct tokend *end, struct buf *out, struct err *e) MUST_USE;

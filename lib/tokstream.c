@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The identity of data: a hash of all columns of all records in their order, whatever the
- * blocks, the compression, the threads and the history.  And the little UTF-8 that the stream
- * itself needs.
+ * blocks, the compression, the threads and the history.  And the little UTF-8 that the
+ * stream itself needs.
  */
 #include "tokblock.h"
 
@@ -106,8 +106,12 @@ void tokcontent_hex(const struct tokcontent *c, char hex[33])
 static size_t utf8_sequence(const unsigned char *s, size_t n)
 {
     static const uint32_t least[5] = {0, 0, 0x80, 0x800, 0x10000};
-    const size_t len = s[0] < 0x80 ? 1 : s[0] < 0xC0 ? 0 : s[0] < 0xE0 ? 2 : s[0] < 0xF0 ? 3
-                       : s[0] < 0xF8 ? 4 : 0;
+    const size_t len = s[0] < 0x80   ? 1
+                       : s[0] < 0xC0 ? 0
+                       : s[0] < 0xE0 ? 2
+                       : s[0] < 0xF0 ? 3
+                       : s[0] < 0xF8 ? 4
+                                     : 0;
     uint32_t c;
 
     if (len < 2)
@@ -145,7 +149,8 @@ char *toks_utf8_repair(const char *s, struct err *e)
     b.data[0] = '\0';
     for (size_t i = 0; i < n;) {
         const size_t len = utf8_sequence((const unsigned char *)s + i, n - i);
-        const int bad = len ? buf_add(&b, s + i, len, e) : buf_puts(&b, "\xEF\xBF\xBD", e);
+        const int bad =
+            len ? buf_add(&b, s + i, len, e) : buf_puts(&b, "\xEF\xBF\xBD", e);
 
         if (bad) {
             buf_free(&b);

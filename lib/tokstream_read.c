@@ -18,13 +18,15 @@ struct toks_reader {
     int n_names, file;
     struct units *units;
     uint64_t expect_records;
-    struct toks_header header; /* of the first segment; its columns: of all known inputs */
+    struct toks_header
+        header; /* of the first segment; its columns: of all known inputs */
     bool has_header, done;
     enum place place;
     int columns; /* of the segment at hand */
     uint64_t seed, sequence, records, tokens, blocks, inner_bytes; /* of the segment */
     XXH64_state_t *chain;
-    struct tokcontent *content, *all; /* of the segment; of all segments from the second on */
+    struct tokcontent *content,
+        *all; /* of the segment; of all segments from the second on */
     struct toks_block *block;
     struct toks_totals totals;
 };
@@ -74,7 +76,8 @@ static int open_header(struct toks_reader *r, struct unit *u, struct err *e)
         if (rc)
             return -1;
     }
-    /* With a second segment there is a sum over segments to keep beside the segment's own. */
+    /* With a second segment there is a sum over segments to keep beside the segment's
+     * own. */
     if (r->totals.segments == 1)
         tokcontent_copy(r->all, r->content);
     tokcontent_reset(r->content);
@@ -121,8 +124,9 @@ static int check_end(struct toks_reader *r, struct unit *u, struct err *e)
                       u->head.length - sizeof counts, &end, e))
         return -1;
     tokcontent_hex(r->content, content);
-    if (counts[0] != r->records || counts[1] != r->tokens || counts[2] != u->head.sequence - 1 ||
-        counts[3] != r->inner_bytes || counts[4] != XXH64_digest(r->chain))
+    if (counts[0] != r->records || counts[1] != r->tokens ||
+        counts[2] != u->head.sequence - 1 || counts[3] != r->inner_bytes ||
+        counts[4] != XXH64_digest(r->chain))
         return damaged(e, "the counts of its END are not those of its blocks");
     if (strcmp(content, end.content) != 0)
         return damaged(e, "the hash of its END is not that of its records");
@@ -157,8 +161,10 @@ static int take_block(struct toks_reader *r, struct unit *u, struct err *e)
     if (is_end && check_end(r, u, e))
         return -1;
     /* Lower case marks what an older reader may pass over. */
-    if (!is_header && !is_data && !is_end && !(u->head.type[3] >= 'a' && u->head.type[3] <= 'z'))
-        return err_set(e, ERR_DATA, "block of unknown type; a newer version of these tools "
+    if (!is_header && !is_data && !is_end &&
+        !(u->head.type[3] >= 'a' && u->head.type[3] <= 'z'))
+        return err_set(e, ERR_DATA,
+                       "block of unknown type; a newer version of these tools "
                        "wrote it");
     XXH64_update(r->chain, &u->head.hash, sizeof u->head.hash);
     r->inner_bytes += u->n;
@@ -168,8 +174,10 @@ static int take_block(struct toks_reader *r, struct unit *u, struct err *e)
 
 static int empty_input(const char *name, struct err *e)
 {
-    return err_set(e, ERR_NOINPUT, "'%s' is empty; expected a token stream (did the tool before "
-                   "it fail?)", name);
+    return err_set(e, ERR_NOINPUT,
+                   "'%s' is empty; expected a token stream (did the tool before "
+                   "it fail?)",
+                   name);
 }
 
 static int end_of_file(struct toks_reader *r, int file, struct err *e)
@@ -259,7 +267,8 @@ static int refuse_terminal(int fd, struct err *e)
 {
     if (!isatty(fd))
         return 0;
-    return err_set(e, ERR_USAGE, "standard input is a terminal; expected a token stream from a "
+    return err_set(e, ERR_USAGE,
+                   "standard input is a terminal; expected a token stream from a "
                    "file or a pipe");
 }
 
@@ -284,7 +293,8 @@ static int add_header(struct toks_reader *r, int file, struct unit *t, struct er
         return empty_input(io_name(r->names[file]), e);
     if (got > 0 && (t->kind != UNIT_BLOCK || memcmp(t->head.type, "TKSH", 4) != 0))
         damaged(e, "it does not start with a header");
-    rc = e->code ? -1 : tokheader_decode((char *)t->inner + BLOCK_HEAD, t->head.length, &h, e);
+    rc = e->code ? -1
+                 : tokheader_decode((char *)t->inner + BLOCK_HEAD, t->head.length, &h, e);
     if (!rc)
         rc = tokheader_agree(&r->header, &h, e) ||
              tokchain_join(&r->header.provenance, h.provenance, e) ? -1 : 0;
@@ -293,7 +303,8 @@ static int add_header(struct toks_reader *r, int file, struct unit *t, struct er
     return rc ? at_record(r, file, e) : 0;
 }
 
-/* All headers first: a wrong file is found before hours of work, and the columns are known. */
+/* All headers first: a wrong file is found before hours of work, and the columns are
+ * known. */
 static int add_headers(struct toks_reader *r, struct err *e)
 {
     struct unit t = {0};
@@ -305,8 +316,8 @@ static int add_headers(struct toks_reader *r, struct err *e)
     return rc;
 }
 
-struct toks_reader *toks_open_files(char *const *paths, int n, const struct toks_read_options *o,
-                                    struct err *e)
+struct toks_reader *toks_open_files(char *const *paths, int n,
+                                    const struct toks_read_options *o, struct err *e)
 {
     static char *const standard_input[] = {(char *)"-"};
     struct toks_reader *r;
@@ -322,8 +333,8 @@ struct toks_reader *toks_open_files(char *const *paths, int n, const struct toks
             return NULL;
     }
     if (dashes > 1) {
-        err_set(e, ERR_USAGE, "standard input can be read only once; '-' is given %d times",
-                dashes);
+        err_set(e, ERR_USAGE,
+                "standard input can be read only once; '-' is given %d times", dashes);
         return NULL;
     }
     r = open_reader(-1, paths, n, o, e);

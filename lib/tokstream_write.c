@@ -31,7 +31,8 @@ struct toks_writer {
 };
 
 /* Pads, seals and sends the block whose payload lies in inner. */
-static int send_block(struct toks_writer *w, const char *type, size_t records, struct err *e)
+static int send_block(struct toks_writer *w, const char *type, size_t records,
+                      struct err *e)
 {
     static const char zeros[8];
     const size_t payload = w->inner.len - BLOCK_HEAD;
@@ -69,7 +70,8 @@ struct toks_writer *toks_create(int fd, const char *name, const struct toks_head
     if (!o)
         o = &defaults;
     if (isatty(fd)) {
-        err_set(e, ERR_USAGE, "a token stream is binary and is not written to a terminal; pipe "
+        err_set(e, ERR_USAGE,
+                "a token stream is binary and is not written to a terminal; pipe "
                 "it into a tool or use -o FILE");
         return NULL;
     }
@@ -91,8 +93,8 @@ struct toks_writer *toks_create(int fd, const char *name, const struct toks_head
     XXH64_reset(w->chain, 0);
     w->out = zio_out_new(fd, w->name, o->plain ? ZIO_PLAIN : o->level > 0 ? o->level : 1,
                          o->threads, e);
-    if (!w->out || begin(w, e) || tokheader_encode(h, &w->inner, e) || send_block(w, "TKSH", 0, e) ||
-        tokblock_start(w->block, w->columns, e))
+    if (!w->out || begin(w, e) || tokheader_encode(h, &w->inner, e) ||
+        send_block(w, "TKSH", 0, e) || tokblock_start(w->block, w->columns, e))
         goto fail;
     return w;
 fail:
@@ -123,7 +125,8 @@ int toks_flush(struct toks_writer *w, struct err *e)
     w->records += w->block->n;
     w->tokens += w->block->off[w->block->n];
     if (begin(w, e) || tokblock_encode(w->block, w->id_bytes, &w->inner, e) ||
-        send_block(w, "TKSD", w->block->n, e) || tokblock_start(w->block, w->columns, e)) {
+        send_block(w, "TKSD", w->block->n, e) ||
+        tokblock_start(w->block, w->columns, e)) {
         w->failed = true;
         return -1;
     }
@@ -151,14 +154,16 @@ static int check_record(const struct toks_writer *w, const struct toks_record *r
                                                                 : NULL;
 
     if (what)
-        return err_set(e, ERR_DATA, "%s: record %llu has %s, but the stream was begun without; "
-                       "give the input that has them first", w->name, number, what);
+        return err_set(e, ERR_DATA,
+                       "%s: record %llu has %s, but the stream was begun without; "
+                       "give the input that has them first",
+                       w->name, number, what);
     if (!r->key && w->columns & TOKS_KEY)
-        return err_set(e, ERR_DATA, "%s: record %llu has no key, but others have", w->name,
-                       number);
+        return err_set(e, ERR_DATA, "%s: record %llu has no key, but others have",
+                       w->name, number);
     if (!isfinite(r->weight) || (r->weight != 1 && !(w->columns & TOKS_WEIGHT)))
-        return err_set(e, ERR_DATA, "%s: record %llu: its weight cannot be stored", w->name,
-                       number);
+        return err_set(e, ERR_DATA, "%s: record %llu: its weight cannot be stored",
+                       w->name, number);
     if ((r->label && !toks_utf8_valid(r->label, r->label_len)) ||
         (r->key && !toks_utf8_valid(r->key, r->key_len)))
         return err_set(e, ERR_DATA, "%s: record %llu: label or key is not UTF-8", w->name,
@@ -212,9 +217,11 @@ int toks_put(struct toks_writer *w, const struct toks_record *r, struct err *e)
                      b->labels.n >= BLOCK_LABELS_MAX) && toks_flush(w, e))
         return -1;
     if (tokblock_size_with(b, r, w->id_bytes) > BLOCK_MAX)
-        return err_set(e, ERR_DATA, "%s: record %llu is too large for the stream: %zu tokens; a "
-                       "record and its key and label may take %d MiB", w->name,
-                       (unsigned long long)r->number, r->n_a + r->n_b, BLOCK_MAX >> 20);
+        return err_set(e, ERR_DATA,
+                       "%s: record %llu is too large for the stream: %zu tokens; a "
+                       "record and its key and label may take %d MiB",
+                       w->name, (unsigned long long)r->number, r->n_a + r->n_b,
+                       BLOCK_MAX >> 20);
     if (tokblock_put(b, r, e) || count_label(w, r, e)) {
         w->failed = true;
         return -1;

@@ -75,8 +75,10 @@ static int not_a_stream(const struct zio_in *z, struct err *e)
     for (size_t i = 0; i < 4; i++)
         if (z->data[z->pos + i] < 0x09 || z->data[z->pos + i] > 0x7E)
             return err_set(e, ERR_DATA, "not a token stream");
-    return err_set(e, ERR_DATA, "not a token stream but text ('%.4s...'); make one of it with "
-                   "'tok'", (const char *)z->data + z->pos);
+    return err_set(e, ERR_DATA,
+                   "not a token stream but text ('%.4s...'); make one of it with "
+                   "'tok'",
+                   (const char *)z->data + z->pos);
 }
 
 static int cut(struct err *e)
@@ -258,7 +260,8 @@ static void *worker(void *arg)
     return NULL;
 }
 
-/* Workers start when the format is known; without them the caller's thread does everything. */
+/* Workers start when the format is known; without them the caller's thread does
+ * everything. */
 static void start_workers(struct units *u)
 {
     if (u->workers || u->threads < 2 || u->id_bytes == 0)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tokunit: the front half of reading a token stream: units (blocks) are taken from the inputs
- * in order, decompressed and decoded on threads, and handed over in order (L1, private to
- * tokstream_read).
+ * tokunit: the front half of reading a token stream: units (blocks) are taken from the
+ * inputs in order, decompressed and decoded on threads, and handed over in order (L1,
+ * private to tokstream_read).
  *
- * What needs no knowledge of other blocks is checked here; hash, sequence and counts are the
- * caller's.
+ * What needs no knowledge of other blocks is checked here; hash, sequence and counts are
+ * the caller's.
  */
 #ifndef BERTUTILS_TOKUNIT_H
 #define BERTUTILS_TOKUNIT_H
@@ -37,8 +37,8 @@ struct unit {
 struct units;
 
 /*
- * Either one descriptor (fd >= 0, n = 1, not closed) or n paths, opened one after the other.
- * The strings are the caller's and must live on.
+ * Either one descriptor (fd >= 0, n = 1, not closed) or n paths, opened one after the
+ * other. The strings are the caller's and must live on.
  */
 struct units *units_new(int fd, char *const *names, int n, int threads,
                         struct err *e) MUST_USE;
@@ -48,8 +48,8 @@ void units_free(struct units *u); /* also while input is waited for */
 void units_set_format(struct units *u, int id_bytes, uint32_t vocab_size);
 
 /*
- * The first unit of an input whose turn is yet to come, into *t: 1, 0 when the input is empty,
- * -1 and *e.  It is not taken: a pipe stays open with what was read.
+ * The first unit of an input whose turn is yet to come, into *t: 1, 0 when the input is
+ * empty, -1 and *e.  It is not taken: a pipe stays open with what was read.
  */
 int units_peek(struct units *u, int file, struct unit *t, struct err *e) MUST_USE;
 void unit_free(struct unit *t); /* of a unit that is the caller's */

@@ -128,12 +128,14 @@ static int frame_head(struct zio_in *z, struct frame_head *h, struct err *e)
     if (single && n_content == 0)
         n_content = 1;
     if (!(desc & 4))
-        return err_set(e, ERR_DATA, "zstd frame without a checksum: not written by these tools");
+        return err_set(e, ERR_DATA,
+                       "zstd frame without a checksum: not written by these tools");
     if (desc & 0x0B)
         return err_set(e, ERR_DATA, "zstd frame with a dictionary or a reserved bit");
     if (n_content == 0)
-        return err_set(e, ERR_DATA, "zstd frame without a content size: not written by these "
-                                    "tools (recompressed? try 'zstd -dc FILE | shard')");
+        return err_set(e, ERR_DATA,
+                       "zstd frame without a content size: not written by these "
+                       "tools (recompressed? try 'zstd -dc FILE | shard')");
     h->size = 5 + !single + n_content;
     got = zio_need(z, h->size, e);
     if (got <= 0)
@@ -147,11 +149,14 @@ static int frame_head(struct zio_in *z, struct frame_head *h, struct err *e)
 
         h->window = base + base / 8 * (w & 7);
         if (h->window > ZIO_WINDOW_MAX)
-            return err_set(e, ERR_DATA, "zstd frame wants a window of %llu bytes; the limit is "
-                                        "%d", (unsigned long long)h->window, ZIO_WINDOW_MAX);
+            return err_set(e, ERR_DATA,
+                           "zstd frame wants a window of %llu bytes; the limit is "
+                           "%d",
+                           (unsigned long long)h->window, ZIO_WINDOW_MAX);
     }
     if (h->content > ZIO_CONTENT_MAX)
-        return err_set(e, ERR_DATA, "zstd frame of %llu bytes; the limit of a block is %d",
+        return err_set(e, ERR_DATA,
+                       "zstd frame of %llu bytes; the limit of a block is %d",
                        (unsigned long long)h->content, ZIO_CONTENT_MAX);
     return 1;
 }

@@ -52,7 +52,8 @@ static int compress(ZSTD_CCtx *c, struct slot *s, struct err *e)
     return 0;
 }
 
-/* Compresses and writes chunk i; called with the lock held, which is given up meanwhile. */
+/* Compresses and writes chunk i; called with the lock held, which is given up meanwhile.
+ */
 static void run_chunk(struct zio_out *o, ZSTD_CCtx *c, uint64_t i)
 {
     struct slot *s = &o->slots[i % (uint64_t)o->n_slots];
@@ -112,7 +113,8 @@ static int start_workers(struct zio_out *o, int n, struct err *e)
     return 0;
 }
 
-struct zio_out *zio_out_new(int fd, const char *name, int level, int threads, struct err *e)
+struct zio_out *zio_out_new(int fd, const char *name, int level, int threads,
+                            struct err *e)
 {
     struct zio_out *o = mem_alloc(1, sizeof *o, "output", e);
 
@@ -162,7 +164,9 @@ static int put_alone(struct zio_out *o, struct buf *chunk, struct err *e)
         return 0;
     }
     swap_in(s, chunk);
-    return compress(o->cctx, s, e) || io_write_full(o->fd, s->out, s->len, o->name, e) ? -1 : 0;
+    return compress(o->cctx, s, e) || io_write_full(o->fd, s->out, s->len, o->name, e)
+               ? -1
+               : 0;
 }
 
 int zio_out_put(struct zio_out *o, struct buf *chunk, struct err *e)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Damaged and hostile token streams: every cut, every flipped bit, lost, swapped, doubled and
- * foreign blocks, bombs, and blocks whose seals are right but whose contents are not.  Each is
- * an error (or gives the very same records), none a wrong result, none an access out of bounds.
+ * Damaged and hostile token streams: every cut, every flipped bit, lost, swapped, doubled
+ * and foreign blocks, bombs, and blocks whose seals are right but whose contents are not.
+ * Each is an error (or gives the very same records), none a wrong result, none an access
+ * out of bounds.
  */
 #include "tokblock.h"
 #include "tokheader.h"
@@ -28,7 +29,8 @@ static void cut_at_every_byte(void)
             for (int threads = 1; threads <= 1 + (n % 16 == 0); threads++) {
                 struct err e = {0};
 
-                CHECK_MSG(read_bytes(b.data, n, &p, threads, NULL, &e) == -1, "cut at %zu", n);
+                CHECK_MSG(read_bytes(b.data, n, &p, threads, NULL, &e) == -1,
+                          "cut at %zu", n);
                 CHECK_MSG(e.code == (n ? ERR_DATA : ERR_NOINPUT), "cut at %zu: %d %s", n,
                           e.code, e.text);
                 CHECK_MSG(n == 0 || strstr(e.text, "test.toks: record "), "%s", e.text);
@@ -51,8 +53,8 @@ static void flip_every_bit(void)
             b.data[bit / 8] = (char)(b.data[bit / 8] ^ 1 << bit % 8);
             n = read_bytes(b.data, b.len, &p, bit % 64 == 0 ? 2 : 1, NULL, &e);
             b.data[bit / 8] = (char)(b.data[bit / 8] ^ 1 << bit % 8);
-            CHECK_MSG(n == (int64_t)p.to || e.code == ERR_DATA, "bit %zu: %d records, %d %s",
-                      bit, (int)n, e.code, e.text);
+            CHECK_MSG(n == (int64_t)p.to || e.code == ERR_DATA,
+                      "bit %zu: %d records, %d %s", bit, (int)n, e.code, e.text);
             same += n >= 0;
         }
         /* Only a frame's own head has bits that do not matter. */
@@ -99,7 +101,8 @@ static void add_part(struct buf *to, const struct parts *s, int i)
 }
 
 /* The parts in that order must be refused. */
-static bool refused(const struct parts *from, const int *order, int n, const struct plan *p)
+static bool refused(const struct parts *from, const int *order, int n,
+                    const struct plan *p)
 {
     struct buf b = {0};
     struct err e = {0};
@@ -137,7 +140,8 @@ static void lost_doubled_and_swapped_blocks(void)
             for (int other = 0; other < i; other++) {
                 for (int j = 0; j < s.n; j++)
                     order[j] = j == i ? other : j == other ? i : j;
-                CHECK_MSG(refused(&s, order, s.n, &p), "blocks %d and %d swapped", other, i);
+                CHECK_MSG(refused(&s, order, s.n, &p), "blocks %d and %d swapped", other,
+                          i);
             }
         }
         buf_free(&s.bytes);
@@ -160,7 +164,8 @@ static void foreign_blocks(void)
 
             for (int j = 0; j < a.n; j++)
                 add_part(&mix, j == i ? &b : &a, j);
-            CHECK_MSG(read_bytes(mix.data, mix.len, &p, 1, NULL, &e) == -1, "block %d", i);
+            CHECK_MSG(read_bytes(mix.data, mix.len, &p, 1, NULL, &e) == -1, "block %d",
+                      i);
             CHECK(e.code == ERR_DATA);
             buf_free(&mix);
         }
@@ -180,9 +185,66 @@ static void other_tokenizers_do_not_mix(void)
     b = make_stream(&q);
     CHECK(buf_add(&a, b.data, b.len, &e) == 0);
     CHECK(read_bytes(a.data, a.len, &p, 1, NULL, &e) == -1 && e.code == ERR_DATA);
-    CHECK_MSG(strstr(e.text, "different tokenizers") && strstr(e.text, "x.tsv"), "%s", e.text);
+    CHECK_MSG(strstr(e.text, "different tokenizers") && strstr(e.text, "x.tsv"), "%s",
+              e.text);
     buf_free(&a);
     buf_free(&b);
+}
+
+/* ---- bursts ---- */
+
+/* A small generator of its own (xorshift64*): the same damage on every machine. */
+static uint64_t next_random(uint64_t *state)
+{
+    *state ^= *state >> 12;
+    *state ^= *state << 25;
+    *state ^= *state >> 27;
+    return *state * 0x2545F4914F6CDD1Du;
+}
+
+/* Overwrites, zeroes, deletes or doubles 1 to 64 bytes somewhere. */
+static struct buf burst(const struct buf *from, uint64_t *state)
+{
+    struct buf b = {0};
+    struct err e = {0};
+    const size_t n = 1 + next_random(state) % 64,
+                 at = next_random(state) % (from->len - n);
+    const int kind = (int)(next_random(state) % 4);
+
+    if (buf_add(&b, from->data, from->len, &e) || buf_reserve(&b, n, &e))
+        return b;
+    if (kind == 2) {
+        memmove(b.data + at, b.data + at + n, b.len - at - n);
+        b.len -= n;
+    } else if (kind == 3) {
+        memmove(b.data + at + n, b.data + at, b.len - at);
+        b.len += n;
+    }
+    for (size_t i = 0; kind < 2 && i < n; i++)
+        b.data[at + i] = kind ? 0 : (char)next_random(state);
+    return b;
+}
+
+static void random_bursts(void)
+{
+    for (int k = 0; k < 2; k++) {
+        const struct plan p = {.vocab = 30522, .columns = ALL_COLUMNS, .to = 120,
+                               .o = {.plain = k, .block_records = 6}};
+        struct buf good = make_stream(&p);
+        uint64_t state = 88172645463325252u;
+
+        for (int i = 0; i < 8000; i++) {
+            struct buf bad = burst(&good, &state);
+            struct err e = {0};
+            const int64_t n =
+                read_bytes(bad.data, bad.len, &p, 1 + i % 32 / 31, NULL, &e);
+
+            CHECK_MSG(n == 120 || (n == -1 && e.code == ERR_DATA), "burst %d: %d", i,
+                      e.code);
+            buf_free(&bad);
+        }
+        buf_free(&good);
+    }
 }
 
 /* ---- around the frames ---- */
@@ -233,7 +295,8 @@ static void what_is_no_stream(void)
         {"text\tlabel\n", 11, "not a token stream but text"},
         {"\x1f\x8b\x08\x00zzzz", 8, "not a token stream"},
         {"x", 1, "cut"},
-        /* zstd frames: no checksum; no content size; window 2^41; content 1 GiB; dictionary */
+        /* zstd frames: no checksum; no content size; window 2^41; content 1 GiB;
+           dictionary */
         {"\x28\xB5\x2F\xFD\x20\x00\x01\x00\x00", 9, "without a checksum"},
         {"\x28\xB5\x2F\xFD\x04\x58\x01\x00\x00", 9, "without a content size"},
         {"\x28\xB5\x2F\xFD\x84\xF8\x00\x00\x01\x00\x01\x00\x00", 13, "window"},
@@ -306,8 +369,9 @@ static void wrong_headers(void)
         {"", ""}, /* as it is: the error is the END that is missing */
         {"\"format\":\"toks\"", "\"format\":\"tiks\""},
         {"\"format\":\"toks\"", "\"format\":\"toks\",\"format\":\"toks\""},
-        {"\"format\":\"toks\"", "\"format\":\"toks\",\"x\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]"
-                                "]]]]]]]]]]]]]]]]]]]]]]]]]]]"},
+        {"\"format\":\"toks\"",
+         "\"format\":\"toks\",\"x\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]"
+         "]]]]]]]]]]]]]]]]]]]]]]]]]]]"},
         {"\"vocab_size\":30522", "\"vocab_size\":0"},
         {"\"vocab_size\":30522", "\"vocab_size\":-1"},
         {"\"vocab_size\":30522", "\"vocab_size\":4294967296"},
@@ -346,8 +410,8 @@ static void wrong_headers(void)
               buf_puts(&b, at + strlen(change[i][0]), &e) == 0);
         code = open_json(b.data, &e);
         CHECK_MSG(code == ERR_DATA, "%s: %d", change[i][1], code);
-        CHECK_MSG((strstr(e.text, "without END") != NULL) == (i == 0), "%s: %s", change[i][1],
-                  e.text);
+        CHECK_MSG((strstr(e.text, "without END") != NULL) == (i == 0), "%s: %s",
+                  change[i][1], e.text);
         err_clear(&e);
         buf_free(&b);
     }
@@ -379,7 +443,8 @@ static void reseal(struct parts *s)
     }
 }
 
-/* As an attacker would: each byte of a data block's payload to several values, sealed anew. */
+/* As an attacker would: each byte of a data block's payload to several values, sealed
+ * anew. */
 static void hostile_blocks(void)
 {
     static const uint8_t values[] = {0x00, 0x01, 0x7F, 0x80, 0xFF};
@@ -392,7 +457,8 @@ static void hostile_blocks(void)
     {
         struct err e = {0};
 
-        CHECK_MSG(read_bytes(s.bytes.data, s.bytes.len, &p, 1, NULL, &e) == 12, "%s", e.text);
+        CHECK_MSG(read_bytes(s.bytes.data, s.bytes.len, &p, 1, NULL, &e) == 12, "%s",
+                  e.text);
     }
     for (size_t at = s.at[1] + BLOCK_HEAD; at < s.at[2]; at++)
         for (size_t v = 0; v < sizeof values; v++) {
@@ -416,7 +482,8 @@ static void hostile_blocks(void)
 /* Whole counts of a data block and of END replaced by large numbers. */
 static void hostile_counts(void)
 {
-    static const uint32_t values[] = {0, 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x40000000};
+    static const uint32_t values[] = {0,          1,          0x7FFFFFFF,
+                                      0x80000000, 0xFFFFFFFF, 0x40000000};
     const struct plan p = small_plan(1);
     struct parts s = split(make_stream(&p), true);
 
@@ -435,6 +502,35 @@ static void hostile_counts(void)
                 memcpy(s.bytes.data + at, &old, 4);
             }
     buf_free(&s.bytes);
+}
+
+/* Bursts inside data blocks, sealed anew. */
+static void hostile_bursts(void)
+{
+    const struct plan p = small_plan(1);
+    struct buf good = make_stream(&p);
+    uint64_t state = 0x123456789ABCDEFu;
+
+    for (int i = 0; i < 8000; i++) {
+        struct parts s = split(good, true);
+        struct err e = {0};
+        const size_t from = s.at[1] + BLOCK_HEAD, room = s.at[2] - from;
+        int64_t n;
+
+        s.bytes = (struct buf){0};
+        CHECK(buf_add(&s.bytes, good.data, good.len, &e) == 0);
+        for (int k = 0; k < 1 + i % 4; k++) {
+            const uint32_t value =
+                (uint32_t)(next_random(&state) >> next_random(&state) % 33);
+
+            memcpy(s.bytes.data + from + next_random(&state) % (room / 4) * 4, &value, 4);
+        }
+        reseal(&s);
+        n = read_bytes(s.bytes.data, s.bytes.len, &p, 1, NULL, &e);
+        CHECK_MSG(n == 12 || (n == -1 && e.code == ERR_DATA), "burst %d: %s", i, e.text);
+        buf_free(&s.bytes);
+    }
+    buf_free(&good);
 }
 
 /* An ancillary block is passed over, an unknown critical one is not. */
@@ -467,8 +563,8 @@ static void unknown_blocks(void)
         s = split(c, true);
         CHECK(s.n == 4);
         reseal(&s);
-        CHECK_MSG(read_bytes(s.bytes.data, s.bytes.len, &p, 1, NULL, &e) == (k ? 4 : -1), "%s",
-                  e.text);
+        CHECK_MSG(read_bytes(s.bytes.data, s.bytes.len, &p, 1, NULL, &e) == (k ? 4 : -1),
+                  "%s", e.text);
         CHECK(k || strstr(e.text, "newer"));
         buf_free(&s.bytes);
     }
@@ -481,12 +577,14 @@ int main(void)
     RUN(lost_doubled_and_swapped_blocks);
     RUN(foreign_blocks);
     RUN(other_tokenizers_do_not_mix);
+    RUN(random_bursts);
     RUN(bytes_behind_the_end);
     RUN(what_is_no_stream);
     RUN(bombs);
     RUN(wrong_headers);
     RUN(hostile_blocks);
     RUN(hostile_counts);
+    RUN(hostile_bursts);
     RUN(unknown_blocks);
     return test_end();
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The token stream: what goes in comes out, whatever the threads, the blocks, the files and
- * the sizes of reads.  test_tokdamage.c has what happens to damaged streams.
+ * The token stream: what goes in comes out, whatever the threads, the blocks, the files
+ * and the sizes of reads.  test_tokdamage.c has what happens to damaged streams.
  */
 #include "tokchain.h"
 #include "toks_fixture.h"
@@ -14,7 +14,9 @@ static void round_trip_all_columns(void)
 {
     for (int columns = 0; columns < 16; columns++)
         for (int k = 0; k < 4; k++) {
-            const struct plan p = {.vocab = k & 1 ? 65537 : 30522, .columns = columns, .to = 200,
+            const struct plan p = {.vocab = k & 1 ? 65537 : 30522,
+                                   .columns = columns,
+                                   .to = 200,
                                    .o = {.plain = k & 2, .block_records = 64}};
             struct buf b = make_stream(&p);
             struct err e = {0};
@@ -72,14 +74,16 @@ static void threads_give_the_same_bytes(void)
         p.o.threads = threads[i];
         b = make_stream(&p);
         CHECK(b.len == first.len && memcmp(b.data, first.data, b.len) == 0);
-        CHECK_MSG(read_bytes(b.data, b.len, &p, threads[i], &t, &e) == 40000, "%s", e.text);
+        CHECK_MSG(read_bytes(b.data, b.len, &p, threads[i], &t, &e) == 40000, "%s",
+                  e.text);
         CHECK(t.blocks > 3);
         buf_free(&b);
     }
     buf_free(&first);
 }
 
-/* `content` is that of the records: blocks, levels, segments and columns without use are not. */
+/* `content` is that of the records: blocks, levels, segments and columns without use are
+ * not. */
 static void content_is_of_the_data(void)
 {
     const struct plan plans[] = {
@@ -159,7 +163,8 @@ static void *feed_fd(void *arg)
     return NULL;
 }
 
-/* A socket of packets gives one read what one write sent: reads of 1, 2, 3 and 1000 bytes. */
+/* A socket of packets gives one read what one write sent: reads of 1, 2, 3 and 1000
+ * bytes. */
 static void reads_of_any_size(void)
 {
     static const size_t steps[] = {1, 2, 3, 1000};
@@ -183,7 +188,8 @@ static void reads_of_any_size(void)
         }
 }
 
-/* What was flushed can be read before the writer goes on; and a reader can be given up then. */
+/* What was flushed can be read before the writer goes on; and a reader can be given up
+ * then. */
 static void a_pipe_is_read_as_it_fills(void)
 {
     for (int threads = 1; threads <= 3; threads++) {
@@ -257,7 +263,8 @@ static void kept_blocks_stay(void)
 static void several_files(void)
 {
     struct plan p = {.vocab = 30522, .columns = TOKS_LABEL, .to = 30};
-    struct plan q = {.vocab = 30522, .columns = TOKS_WEIGHT | TOKS_LABEL, .from = 30, .to = 60};
+    struct plan q = {
+        .vocab = 30522, .columns = TOKS_WEIGHT | TOKS_LABEL, .from = 30, .to = 60};
     struct buf a = make_stream(&p), b = make_stream(&q);
     char dir[] = "/tmp/toks.XXXXXX", one[64], two[64], *paths[] = {one, two, one};
     struct err e = {0};
@@ -268,7 +275,8 @@ static void several_files(void)
     CHECK(mkdtemp(dir));
     sprintf(one, "%s/one", dir);
     sprintf(two, "%s/two", dir);
-    CHECK(io_put_file(one, a.data, a.len, &e) == 0 && io_put_file(two, b.data, b.len, &e) == 0);
+    CHECK(io_put_file(one, a.data, a.len, &e) == 0 &&
+          io_put_file(two, b.data, b.len, &e) == 0);
     r = toks_open_files(paths, 3, NULL, &e);
     CHECK_MSG(r, "%s", e.text);
     CHECK(toks_reader_header(r)->columns == (TOKS_LABEL | TOKS_WEIGHT));
@@ -333,7 +341,8 @@ static void header_comes_back(void)
     toks_reader_free(r);
     got = &copy;
     CHECK(strcmp(got->tok_path, "/models/b\xEF\xBF\xBD") == 0);
-    CHECK(strcmp(got->tok_name, "b\xC3\xA9rt") == 0 && strcmp(got->publishes, h.publishes) == 0);
+    CHECK(strcmp(got->tok_name, "b\xC3\xA9rt") == 0 &&
+          strcmp(got->publishes, h.publishes) == 0);
     CHECK(got->vocab_size == 30522 && got->columns == ALL_COLUMNS);
     CHECK(memcmp(&got->template, &h.template, sizeof h.template) == 0);
     CHECK(strcmp(got->provenance, h.provenance) == 0);

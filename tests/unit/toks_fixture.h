@@ -17,7 +17,8 @@
 
 enum { ALL_COLUMNS = TOKS_LABEL | TOKS_PAIR | TOKS_KEY | TOKS_WEIGHT };
 
-static inline void make_header(struct toks_header *h, const char *hash, uint32_t vocab, int columns)
+static inline void make_header(struct toks_header *h, const char *hash, uint32_t vocab,
+                               int columns)
 {
     struct err e = {0};
 
@@ -28,12 +29,20 @@ static inline void make_header(struct toks_header *h, const char *hash, uint32_t
     h->template = (struct template){
         .single = {{101, 0}, {SEGMENT_A, 0}, {102, 0}},
         .pair = {{101, 0}, {SEGMENT_A, 0}, {102, 0}, {SEGMENT_B, 1}, {102, 1}},
-        .n_single = 3, .n_pair = 5, .cls = 101, .sep = 102, .pad = 0, .unk = 100, .mask = -1};
+        .n_single = 3,
+        .n_pair = 5,
+        .cls = 101,
+        .sep = 102,
+        .pad = 0,
+        .unk = 100,
+        .mask = -1};
     (void)!toks_add_provenance(h, "tok", "tok --text 'a b' x.tsv", &e);
 }
 
-/* Record i of the test data: every kind of emptiness comes by, and ids use the whole range. */
-static inline void make_record(uint64_t i, uint32_t vocab, int columns, struct toks_record *r)
+/* Record i of the test data: every kind of emptiness comes by, and ids use the whole
+ * range. */
+static inline void make_record(uint64_t i, uint32_t vocab, int columns,
+                               struct toks_record *r)
 {
     static uint32_t ids[64];
     static uint8_t start[64];
@@ -52,8 +61,10 @@ static inline void make_record(uint64_t i, uint32_t vocab, int columns, struct t
         r->n_b = i % 5 == 0 ? 0 : 24;
     }
     if (columns & TOKS_LABEL && i % 11 != 5) {
-        r->label_len = (size_t)sprintf(label, "%s", i % 4 == 0 ? "" : i % 4 == 1 ? "na\xC3\xAFve"
-                                                                          : "1");
+        r->label_len = (size_t)sprintf(label, "%s",
+                                       i % 4 == 0   ? ""
+                                       : i % 4 == 1 ? "na\xC3\xAFve"
+                                                    : "1");
         r->label = label;
     }
     if (columns & TOKS_KEY) {
@@ -150,9 +161,10 @@ static inline struct buf make_stream(const struct plan *p)
     return b;
 }
 
-/* Reads a stream: the number of records when each is as planned and it ended well, else -1. */
-static inline int64_t read_fd(int fd, const struct plan *p, int threads, struct toks_totals *totals,
-                       struct err *e)
+/* Reads a stream: the number of records when each is as planned and it ended well, else
+ * -1. */
+static inline int64_t read_fd(int fd, const struct plan *p, int threads,
+                              struct toks_totals *totals, struct err *e)
 {
     const struct toks_read_options o = {.threads = threads};
     struct toks_reader *r = toks_open(fd, "test.toks", &o, e);
@@ -177,8 +189,8 @@ static inline int64_t read_fd(int fd, const struct plan *p, int threads, struct 
     return got == 0 && !e->code ? (int64_t)n : -1;
 }
 
-static inline int64_t read_bytes(const void *data, size_t n, const struct plan *p, int threads,
-                          struct toks_totals *totals, struct err *e)
+static inline int64_t read_bytes(const void *data, size_t n, const struct plan *p,
+                                 int threads, struct toks_totals *totals, struct err *e)
 {
     const int fd = file_of(data, n);
     const int64_t got = read_fd(fd, p, threads, totals, e);
