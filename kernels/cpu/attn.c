@@ -369,7 +369,7 @@ static int attn_run(struct attn_job *j, struct err *e)
     const struct attn *a = j->a;
 
     j->key = drop_key(j->d, &a->drop);
-    j->group = a->seqs.max_len <= QUERY_BLOCK ? a->heads : 1;
+    j->group = a->seqs.max_len <= SHORT_SEQUENCE ? a->heads : 1;
     if (attn_scratch(j->d, a, j->b != NULL, e) != 0)
         return -1;
     par_for(j->d->par, a->seqs.n_seq * (a->heads / j->group), attn_task, j);

@@ -6,7 +6,8 @@
 #include "gemm.h"
 
 enum {
-    QUERY_BLOCK = 64,
+    QUERY_BLOCK = 128,
+    SHORT_SEQUENCE = 64, /* up to here one task does all heads */
     ATTN_PAD = 16,
     SMALL_PRODUCT = 64 * 64 * 32 /* from this many multiplications on, oneDNN is faster */
 };

@@ -76,6 +76,46 @@ static void test_linear(void)
     }
 }
 
+/* Activations over their whole range: x is 1 x 1, so that the product is exact. */
+static void test_activations(void)
+{
+    enum { N = 40001 };
+    const double one = 1, *x;
+    double *in = rig_doubles(rig, N), *y = rig_doubles(rig, N), *d = rig_doubles(rig, N);
+
+    for (int i = 0; i < N; i++)
+        in[i] = (double)((float)(i - N / 2) * (1 / 1024.0f)); /* -19.5..19.5 */
+    x = in;
+    for (int act = ACT_GELU; act <= ACT_GELU_TANH; act++) {
+        struct linear f = {.x = rig_mat(rig, x, N, 1), .w = rig_mat(rig, &one, 1, 1),
+                           .act = (enum activation)act, .y = rig_mat(rig, NULL, N, 1),
+                           .pre = rig_mat(rig, NULL, N, 1)};
+        struct linear_bwd b = {.fwd = &f, .dy = rig_mat(rig, NULL, N, 1)};
+        const float *got;
+
+        for (int i = 0; i < N; i++) {
+            y[i] = ref_act(f.act, x[i]);
+            d[i] = 1;
+        }
+        b.dy = rig_mat(rig, d, N, 1);
+        for (int i = 0; i < N; i++)
+            d[i] = act == ACT_RELU ? (x[i] > 0)
+                                   : (ref_act(f.act, x[i] + 1e-5) - ref_act(f.act, x[i] - 1e-5)) /
+                                         2e-5;
+        NEED(rig->b->linear(rig->d, &f, &rig->e));
+        got = rig_down(rig, f.y.p, N);
+        for (int i = 0; i < N; i++)
+            CHECK_MSG(fabs((double)got[i] - y[i]) < 5e-7 * fmax(1, fabs(y[i])),
+                      "act %d of %g is %.9g, not %.9g", act, x[i], (double)got[i], y[i]);
+        NEED(rig->b->linear_bwd(rig->d, &b, &rig->e));
+        got = rig_down(rig, b.dy.p, N);
+        for (int i = 0; i < N; i++)
+            CHECK_MSG(fabs((double)got[i] - d[i]) < 2e-6, "act %d' of %g is %.9g, not %.9g", act,
+                      x[i], (double)got[i], d[i]);
+    }
+    rig_reset(rig);
+}
+
 /* A product of slices: ld is wider than the columns, and what lies between must stay. */
 static void test_linear_strided(void)
 {
@@ -792,6 +832,7 @@ static uint64_t all(int threads)
     rig->bits_only = threads > 1;
     RUN(test_memory);
     RUN(test_linear);
+    RUN(test_activations);
     RUN(test_linear_strided);
     RUN(test_ffn);
     RUN(test_attn);
