@@ -9,7 +9,9 @@
 #include <unistd.h>
 
 enum { REPORT_EVERY = 40 };   /* micro-batches between two lines, as in the documents */
-#define COUNT_BUDGET 50000000 /* tokens whose masks are drawn ahead to plan memory */
+/* How much of the known order is looked at to plan memory; beyond that a bound will do. */
+#define COUNT_BUDGET 50000000 /* tokens whose masks are drawn */
+#define ITEM_BUDGET 10000000  /* items of all epochs */
 
 /* ---- order ---- */
 
@@ -69,25 +71,66 @@ static void widen_set(const struct train *t, enum train_set set, uint32_t epoch,
     }
 }
 
-/* What the largest micro-batch of the known order of all epochs takes. */
-static int find_limits(struct train *t, struct model_limits *l, struct err *e)
+static int longest_first(const void *a, const void *b)
 {
-    const int64_t epochs = t->steps_per_epoch
-                               ? (t->total + t->steps_per_epoch - 1) / t->steps_per_epoch
-                               : 0;
-    uint64_t all = 0;
-    bool exact;
+    const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
 
-    *l = (struct model_limits){.train = t->total > 0};
-    for (size_t i = 0; i < t->n[TRAIN_SET]; i++)
-        all += t->task->tokens(t, TRAIN_SET, i);
-    exact = !t->job->mlm || all * (uint64_t)(epochs ? epochs : 1) < COUNT_BUDGET;
+    return x > y ? -1 : x < y;
+}
+
+/* A bound for any order: the longest items in one micro-batch. */
+static int widen_worst(const struct train *t, struct model_limits *l, struct err *e)
+{
+    const size_t n = t->n[TRAIN_SET];
+    const size_t batch = n < (size_t)t->o->batch ? n : (size_t)t->o->batch;
+    uint32_t *len = mem_alloc(n, sizeof *len, "lengths", e);
+    struct extent x = {0};
+
+    if (!len)
+        return -1;
+    for (size_t i = 0; i < n; i++)
+        len[i] = (uint32_t)t->task->tokens(t, TRAIN_SET, i);
+    qsort(len, n, sizeof *len, longest_first);
+    for (size_t i = 0; i < batch; i++)
+        x.tokens += len[i];
+    x.longest = n ? len[0] : 0;
+    x.rows = t->job->mlm ? x.tokens : batch;
+    widen(l, &x, batch);
+    free(len);
+    return 0;
+}
+
+/* The micro-batches of the known order of all epochs. */
+static int widen_epochs(struct train *t, int64_t epochs, bool exact, struct model_limits *l,
+                        struct err *e)
+{
     for (int64_t epoch = 0; epoch < epochs; epoch++) {
         if (load_order(t, epoch, e))
             return -1;
         widen_set(t, TRAIN_SET, (uint32_t)epoch, t->order, exact, l);
     }
+    return 0;
+}
+
+/* What the largest micro-batch of the run takes. */
+static int find_limits(struct train *t, struct model_limits *l, struct err *e)
+{
+    const int64_t epochs = t->steps_per_epoch
+                               ? (t->total + t->steps_per_epoch - 1) / t->steps_per_epoch
+                               : 0;
+    const bool all_known = (double)epochs * (double)t->n[TRAIN_SET] < ITEM_BUDGET;
+    double tokens = 0;
+    bool exact;
+
+    *l = (struct model_limits){.train = t->total > 0};
+    for (size_t i = 0; i < t->n[TRAIN_SET]; i++)
+        tokens += (double)t->task->tokens(t, TRAIN_SET, i);
+    exact = !t->job->mlm || tokens * (double)(epochs + 1) < COUNT_BUDGET;
+    if (all_known ? widen_epochs(t, epochs, exact, l, e) : widen_worst(t, l, e))
+        return -1;
     widen_set(t, EVAL_SET, MASK_HELDOUT, NULL, exact, l);
+    if (t->o->predictions)
+        widen_set(t, SCORE_SET, 0, NULL, true, l);
     return 0;
 }
 
@@ -175,11 +218,8 @@ int train_plan(struct train *t, struct err *e)
     t->order = mem_alloc(t->n[TRAIN_SET], sizeof *t->order, "the order of the items", e);
     if (!t->order || find_limits(t, &l, e))
         return -1;
-    if (t->o->predictions && t->task->predict) {
-        if (io_out_open(&t->predictions, t->o->predictions, e))
-            return -1;
-        widen_set(t, SCORE_SET, 0, NULL, true, &l);
-    }
+    if (t->o->predictions && io_out_open(&t->predictions, t->o->predictions, e))
+        return -1;
     if (l.sequences == 0) /* nothing to run: the model is written as loaded */
         l = (struct model_limits){.tokens = 1, .sequences = 1, .rows = 1, .max_len = 1};
     show_memory(t, &l);

@@ -34,9 +34,9 @@ setup() {
 }
 
 # Quick settings: a step is well under a millisecond.
-ft() { finetune -q -m weights --batch 8 --lr 2e-3 "$@"; }
+ft() { finetune -q -@ 1 -m weights --batch 8 --lr 2e-3 "$@"; }
 # The same for the background: $! is then the tool, not a shell around it.
-ft_exec() { exec finetune -q -m weights --batch 8 --lr 2e-3 "$@"; }
+ft_exec() { exec finetune -q -@ 1 -m weights --batch 8 --lr 2e-3 "$@"; }
 steps() { grep '"event":"step"' "$1"; }
 # A log without what depends on the clock.
 timeless() { sed 's/,"ms":.*//; s/,"training_seconds":.*//' "$1"; }
@@ -67,7 +67,7 @@ wait_for() {
     grep -q '"single_label_classification"' out/config.json
     same "$(ids_of out)" '"0":"neg""1":"pos"'
     # its command line is in provenance.json and nowhere else
-    grep -q 'finetune -q -m weights --batch 8' out/provenance.json
+    grep -q 'finetune -q -@ 1 -m weights --batch 8' out/provenance.json
     ! grep -q -- '--batch' out/config.json out/model.safetensors
     score -m out dev.toks >/dev/null
 }
