@@ -11,7 +11,7 @@
 enum { REPORT_EVERY = 40 };   /* micro-batches between two lines, as in the documents */
 /* How much of the known order is looked at to plan memory; beyond that a bound will do. */
 #define COUNT_BUDGET 50000000 /* tokens whose masks are drawn */
-#define ITEM_BUDGET 10000000  /* items of all epochs */
+#define ITEM_BUDGET 4000000   /* items of all epochs */
 
 /* ---- order ---- */
 
