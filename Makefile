@@ -110,6 +110,14 @@ $(PARITY_TOOLS): $(O)/parity/%: $(O)/tests/parity/%.o $(unit_objects)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(LIBS_model)
 parity-tools: $(PARITY_TOOLS)
 
+# Times every slot of the op table (see tests/bench/bench_ops.c for its operands).
+$(O)/bench/bench_ops: $(O)/tests/bench/bench_ops.o $(unit_objects)
+	@mkdir -p $(@D)
+	$(SAY_LINK)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(LIBS_model)
+bench-ops: $(O)/bench/bench_ops
+	@$<
+
 # ---- what users run ----
 check: deps
 	@$(MAKE) --no-print-directory -j$(JOBS) tools units
@@ -163,6 +171,6 @@ uninstall:
 clean:
 	rm -rf $(O) $(O)-asan $(TOOLS:%=$(BIN)/%)
 
-.PHONY: all tools units deps check check-asan demo parity parity-tools bench fuzz fuzzers lint \
-        install uninstall clean
+.PHONY: all tools units deps check check-asan demo parity parity-tools bench bench-ops fuzz fuzzers \
+        lint install uninstall clean
 -include $(shell find $(O) -name '*.d' 2>/dev/null)

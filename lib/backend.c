@@ -102,6 +102,15 @@ static const struct backend *cuda_choose(int index, struct err *e)
     return b;
 }
 
+/* A GPU and a plug-in are there: when they do not work together, that is worth a warning. */
+static bool cuda_expected(void)
+{
+    char path[PATH_MAX + 64];
+
+    return plugin_path(path, sizeof path) == 0 && access(path, R_OK) == 0 &&
+           access("/dev/nvidiactl", F_OK) == 0;
+}
+
 const struct backend *backend_choose(const char *device, int *index, struct msg *m,
                                      struct err *e)
 {
@@ -124,7 +133,9 @@ const struct backend *backend_choose(const char *device, int *index, struct msg 
     b = cuda_choose(0, &why);
     if (b)
         return b;
-    if (m)
+    if (m && cuda_expected())
+        msg_warn(m, "the GPU is not used: %s", why.text);
+    else if (m)
         msg_verbose(m, "device: cpu (%s)", why.text);
     return backend_cpu();
 }
