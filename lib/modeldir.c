@@ -18,6 +18,7 @@
 #include <fcntl.h>
 #include <fnmatch.h>
 #include <libgen.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -157,12 +158,65 @@ done:
 
 /* ---- building ---- */
 
+/* Whether a directory holds nothing but files of a model. */
+static bool only_model_files(const char *path)
+{
+    DIR *dir = opendir(path);
+    const struct dirent *at;
+    bool only = dir != NULL;
+
+    while (only && (at = readdir(dir)) != NULL)
+        only = is_model_file(at->d_name) || strcmp(at->d_name, ".") == 0 ||
+               strcmp(at->d_name, "..") == 0;
+    if (dir)
+        closedir(dir);
+    return only;
+}
+
+/* Whether `name` is a temporary directory of ours, made by a process that is no more. */
+static bool is_stale(const char *name, const char *model)
+{
+    const size_t n = strlen(model);
+    int end = 0;
+    unsigned attempt;
+    long pid;
+
+    if (name[0] != '.' || strncmp(name + 1, model, n) != 0 ||
+        sscanf(name + 1 + n, ".%ld.%u.tmp%n", &pid, &attempt, &end) != 2 || end == 0 ||
+        name[1 + n + (size_t)end] != '\0' || pid <= 0)
+        return false;
+    return kill((pid_t)pid, 0) != 0 && errno == ESRCH;
+}
+
+/*
+ * A process that was killed with SIGKILL while it published has left its temporary directory.
+ * That is cleaned up here, unless it may hold files that are not ours.  Failing is no error.
+ */
+static void remove_stale(const char *parent, const char *model)
+{
+    DIR *dir = opendir(parent);
+    const struct dirent *at;
+
+    while (dir && (at = readdir(dir)) != NULL) {
+        struct err ignored = {0};
+        char *path = is_stale(at->d_name, model) ? io_join(parent, at->d_name, &ignored) : NULL;
+
+        if (path && only_model_files(path) && io_remove_tree(path, &ignored) != 0)
+            err_clear(&ignored);
+        free(path);
+    }
+    if (dir)
+        closedir(dir);
+}
+
 static int make_temp(struct modeldir *d, struct err *e)
 {
     char *parent = d->filled ? mem_dup(d->path, e) : parent_of(d->path, e);
     struct buf name = {0};
     int rc = -1;
 
+    if (parent)
+        remove_stale(parent, last_name(d->path));
     for (unsigned attempt = 0; parent && rc && attempt < 100; attempt++) {
         buf_reset(&name);
         if (buf_addf(&name, e, "%s/.%s.%ld.%u.tmp", parent, last_name(d->path),

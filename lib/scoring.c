@@ -10,9 +10,9 @@
 #include "tokenizer.h"
 #include "tokstream.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum { SEQUENCES_MAX = 1024 }; /* of one batch: short texts must not ask for endless rows */
 
@@ -36,6 +36,7 @@ struct run {
     struct scores_writer scores;
     /* For the report at the end. */
     uint64_t records, tokens, cut_records, cut_tokens;
+    double started;
 };
 
 /* ---- opening ---- */
@@ -265,9 +266,18 @@ static int score_stream(struct run *s, struct err *e)
     return got;
 }
 
+static double seconds_now(void)
+{
+    struct timespec t = {0};
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
 static void report(const struct run *s)
 {
     const double share = s->tokens ? 100.0 * (double)s->cut_tokens / (double)s->tokens : 0;
+    const double seconds = seconds_now() - s->started;
 
     if (share > 1)
         msg_warn(s->msg, "the limit of %lld tokens cut off %.1f %% of the tokens (%llu of %llu "
@@ -277,6 +287,8 @@ static void report(const struct run *s)
         msg_verbose(s->msg, "%llu records; the limit of %lld tokens cut off %.2f %% of the "
                     "tokens (%llu records)", (unsigned long long)s->records,
                     (long long)s->max_len, share, (unsigned long long)s->cut_records);
+    msg_verbose(s->msg, "%.1f s, %.0f tokens a second", seconds,
+                seconds > 0 ? (double)(s->tokens - s->cut_tokens) / seconds : 0);
 }
 
 static int open_all(struct run *s, char *const *paths, int n, struct err *e)
@@ -303,6 +315,7 @@ int scoring_run(const struct scoring *o, char *const *paths, int n, struct msg *
     struct run s = {.o = o, .msg = m, .out.fd = -1};
     int rc = open_all(&s, paths, n, e);
 
+    s.started = seconds_now();
     if (!rc)
         rc = begin_scores(&s, e);
     if (!rc)

@@ -6,6 +6,7 @@
 #include "safetensors.h"
 #include "tensorfile.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -118,8 +119,11 @@ static int open_index(struct weights *w, const char *dir, const struct place *pl
         text = io_slurp(path, INDEX_MAX, &n, e);
     if (!text)
         goto done;
+    errno = 0;
     w->index = json_loadb(text, n, JSON_REJECT_DUPLICATES, &why);
-    if (!w->index)
+    if (!w->index && errno == ENOMEM) /* the parser itself would call it a syntax error */
+        err_oom(e, path, n);
+    else if (!w->index)
         err_set(e, ERR_DATA, "'%s': line %d: %s", path, why.line, why.text);
     else
         rc = open_shards(w, dir, path, place->pickle, json_object_get(w->index, "weight_map"), e);

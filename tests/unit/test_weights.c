@@ -613,6 +613,22 @@ static void stamps_and_hashes(void)
     CHECK(modeldir_hash(in("p/nothing"), b, &e) == -1 && e.code == ERR_NOINPUT);
 }
 
+/* What a killed process left is taken away; what may be someone's is not. */
+static void stale_ones_go(void)
+{
+    /* A process number beyond what Linux gives out. */
+    mkdir(in("p/.again.99999999.0.tmp"), 0777);
+    put("p/.again.99999999.0.tmp/model.safetensors", "half", 4);
+    mkdir(in("p/.again.99999999.1.tmp"), 0777);
+    put("p/.again.99999999.1.tmp/notes.txt", "mine", 4);
+    mkdir(in("p/.again.1.0.tmp"), 0777); /* process 1 lives */
+    mkdir(in("p/.other.99999999.0.tmp"), 0777);
+    CHECK_MSG(publish("p/again", false, "w") == 0, "%s", e.text);
+    CHECK(!io_exists(in("p/.again.99999999.0.tmp")));
+    CHECK(holds("p/.again.99999999.1.tmp/notes.txt", "mine"));
+    CHECK(io_exists(in("p/.again.1.0.tmp")) && io_exists(in("p/.other.99999999.0.tmp")));
+}
+
 static void copies_the_tokenizer(void)
 {
     struct modeldir d;
@@ -653,6 +669,7 @@ int main(void)
     RUN(publish_refused);
     RUN(stamps_and_hashes);
     RUN(copies_the_tokenizer);
+    RUN(stale_ones_go);
     if (io_remove_tree(dir, &ignored))
         printf("# %s\n", ignored.text);
     return test_end();
