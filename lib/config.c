@@ -328,7 +328,13 @@ static json_t *parse(const char *dir, const char *file, struct err *e)
             err_sys(e, ERR_NOINPUT, "cannot open '%s'", file);
         return NULL;
     }
+    errno = 0;
     json = json_loadf(f, JSON_REJECT_DUPLICATES, &why);
+    if (errno == ENOMEM) { /* which the parser calls a syntax error, or does not notice */
+        json_decref(json);
+        json = NULL;
+        err_oom(e, "config.json", 0);
+    }
     fclose(f);
     if (!json)
         err_set(e, ERR_DATA, "%s:%d: %s", file, why.line, why.text);
