@@ -20,6 +20,7 @@ struct members {
     struct members_options limits;
     struct msg *msg;
     struct archive *archive;
+    struct archive_entry *entry; /* ours: libarchive does not check that it got its own */
     char *path;             /* of the member at hand */
     uint64_t file_size;     /* of a zip that can be searched; 0: unknown */
     uint64_t entries, files, found;
@@ -78,13 +79,14 @@ static int failed(struct members *m, struct err *e)
 
     if (m->below_error.code)
         return err_set(e, m->below_error.code, "%s", m->below_error.text);
-    if (archive_errno(m->archive) == ENOMEM)
-        return err_set(e, ERR_INTERNAL, "%s: out of memory", m->file->name);
+    /* libarchive is silent where it could not even keep its message. */
+    if (archive_errno(m->archive) == ENOMEM || !why)
+        return err_set(e, ERR_INTERNAL, "%s: out of memory in libarchive", m->file->name);
     if (m->path)
         return err_set(e, ERR_DATA, "%s(%s): the %s archive is damaged or cut (%s)",
-                       m->file->name, m->path, kind, why ? why : "unknown fault");
+                       m->file->name, m->path, kind, why);
     return err_set(e, ERR_DATA, "%s: the %s archive is damaged or cut (%s)", m->file->name,
-                   kind, why ? why : "unknown fault");
+                   kind, why);
 }
 
 /* The size of a zip file in which can be searched from its start; 0 for a pipe. */
@@ -103,7 +105,8 @@ static int open_archive(struct members *m, struct err *e)
     struct archive *a = m->archive = archive_read_new();
     int rc;
 
-    if (!a)
+    m->entry = a ? archive_entry_new() : NULL;
+    if (!m->entry)
         return err_oom(e, "archive reader", sizeof *m);
     m->file_size = searchable(m);
     /* A zip that can be searched is read by its central directory alone: one that was cut
@@ -272,8 +275,8 @@ static int set_path(struct members *m, struct archive_entry *entry, struct err *
 int members_next(struct members *m, struct err *e)
 {
     for (;;) {
-        struct archive_entry *entry;
-        const int rc = archive_read_next_header(m->archive, &entry);
+        struct archive_entry *entry = m->entry;
+        const int rc = archive_read_next_header2(m->archive, entry);
         int use;
 
         if (rc == ARCHIVE_EOF)
@@ -327,6 +330,7 @@ void members_close(struct members *m)
     if (!m)
         return;
     archive_read_free(m->archive);
+    archive_entry_free(m->entry);
     feed_close(m->from);
     buf_free(&m->seen);
     buf_free(&m->tail);

@@ -11,6 +11,7 @@ struct unpack {
     struct feed base;
     struct feed *below;
     struct archive *archive;
+    struct archive_entry *entry; /* ours: libarchive does not check that it got its own */
     struct err below_error; /* why `below` could not be read */
     bool ended;
     char in[65536];
@@ -33,8 +34,11 @@ static int failed(struct unpack *u, struct err *e)
 
     if (u->below_error.code)
         return err_set(e, u->below_error.code, "%s", u->below_error.text);
+    /* libarchive is silent where it could not even keep its message. */
+    if (archive_errno(u->archive) == ENOMEM || !why)
+        return err_set(e, ERR_INTERNAL, "%s: out of memory in libarchive", u->base.name);
     return err_set(e, ERR_DATA, "%s: the compressed data is damaged or cut (%s)", u->base.name,
-                   why ? why : "unknown fault");
+                   why);
 }
 
 /* The decompressors stop at the end of what is theirs; nothing else may follow. */
@@ -72,6 +76,7 @@ static void unpack_close(struct feed *f)
     struct unpack *u = (struct unpack *)f;
 
     archive_read_free(u->archive);
+    archive_entry_free(u->entry);
     feed_close(u->below);
     free(u);
 }
@@ -88,7 +93,6 @@ static int support(struct archive *a, enum feed_kind kind)
 struct feed *feed_unpack(struct feed *below, enum feed_kind kind, struct err *e)
 {
     struct unpack *u = mem_alloc(1, sizeof *u, "decompressor", e);
-    struct archive_entry *entry;
     int rc;
 
     if (!u) {
@@ -100,7 +104,8 @@ struct feed *feed_unpack(struct feed *below, enum feed_kind kind, struct err *e)
     u->base.name = below->name;
     u->below = below;
     u->archive = archive_read_new();
-    if (!u->archive) {
+    u->entry = u->archive ? archive_entry_new() : NULL;
+    if (!u->entry) {
         err_oom(e, "decompressor", sizeof *u);
         goto fail;
     }
@@ -113,7 +118,7 @@ struct feed *feed_unpack(struct feed *below, enum feed_kind kind, struct err *e)
     }
     rc = archive_read_open(u->archive, u, NULL, pull, NULL);
     if (rc == ARCHIVE_OK)
-        rc = archive_read_next_header(u->archive, &entry);
+        rc = archive_read_next_header2(u->archive, u->entry);
     if (rc == ARCHIVE_EOF)
         u->ended = true; /* something empty was compressed */
     else if (rc != ARCHIVE_OK) {
