@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ops_rig: what the tests of the op table share: a device, its memory, random inputs, naive
- * references in double and comparison with finite differences.
+ * ops_rig: what the tests of the op table share: a device, its memory, random
+ * inputs, naive references in double and comparison with finite differences.
  *
- * Nothing here knows which backend it is; device memory is only touched through the table.
+ * Nothing here knows which backend it is; device memory is only touched through
+ * the table.
  */
 #ifndef BERTUTILS_OPS_RIG_H
 #define BERTUTILS_OPS_RIG_H
 
 #include "backend.h"
+#include "par.h"
 #include "philox.h"
 #include "test.h"
 
@@ -21,22 +23,23 @@ struct rig {
     const struct backend *b;
     struct dev *d;
     struct err e;
-    double tolerance;  /* of an element, relative to the largest of its tensor */
+    double tolerance; /* of an element, relative to the largest of its tensor */
     uint64_t random, hash;
     void *device[RIG_MAX], *host[RIG_MAX];
     int n_device, n_host;
-    bool bits_only;    /* no comparisons: only the hash is wanted */
+    bool bits_only; /* no comparisons: only the hash is wanted */
 };
 
+static struct rig *rig; /* of the suite that runs */
 static const uint64_t rig_seed = 77;
 enum { RIG_STEP = 5 };
 
-#define NEED(call)                                                                         \
-    do {                                                                                   \
-        if ((call) != 0) {                                                                 \
-            printf("# %s: %s\n", #call, rig->e.text);                                      \
-            test_bad = 1;                                                                  \
-        }                                                                                  \
+#define NEED(call)                                                                       \
+    do {                                                                                 \
+        if ((call) != 0) {                                                               \
+            printf("# %s: %s\n", #call, rig->e.text);                                    \
+            test_bad = 1;                                                                \
+        }                                                                                \
     } while (0)
 
 static inline void *rig_keep(void **list, int *n, void *p)
@@ -46,18 +49,14 @@ static inline void *rig_keep(void **list, int *n, void *p)
     return list[(*n)++] = p;
 }
 
-static inline void rig_open(struct rig *rig, const struct backend *b,
-                            const struct dev_options *o, double tolerance)
+/* Zeroed host memory until the case ends. */
+static inline void *rig_host(size_t n, size_t size)
 {
-    *rig = (struct rig){.b = b, .tolerance = tolerance, .random = 1, .hash = 1469598103u};
-    rig->d = b->open(o, &rig->e);
-    if (!rig->d)
-        abort();
-    NEED(b->set_step(rig->d, rig_seed, RIG_STEP, &rig->e));
+    return rig_keep(rig->host, &rig->n_host, calloc(n, size));
 }
 
 /* Frees what the last case made. */
-static inline void rig_reset(struct rig *rig)
+static inline void rig_reset(void)
 {
     while (rig->n_device > 0)
         rig->b->release(rig->d, rig->device[--rig->n_device]);
@@ -65,34 +64,66 @@ static inline void rig_reset(struct rig *rig)
         free(rig->host[--rig->n_host]);
 }
 
-static inline void rig_close(struct rig *rig)
+/* Runs a suite with so many threads; returns the hash of all it took off the device. */
+static inline uint64_t rig_suite(const struct backend *b, int threads,
+                                 void (*suite)(void))
 {
-    rig_reset(rig);
-    rig->b->close(rig->d);
+    struct err e = {0};
+    struct par *par = par_open(threads, &e);
+    const struct dev_options o = {.par = par};
+    struct rig r = {.b = b, .tolerance = 2e-5, .random = 1, .hash = 1469598103u};
+
+    rig = &r;
+    r.d = par ? b->open(&o, &e) : NULL;
+    if (!r.d)
+        abort();
+    r.bits_only = threads > 1;
+    NEED(b->set_step(r.d, rig_seed, RIG_STEP, &r.e));
+    suite();
+    rig_reset();
+    b->close(r.d);
+    par_close(par);
+    return r.hash;
 }
 
-static inline double rig_random(struct rig *rig)
+static uint64_t rig_hash[3];
+
+static inline void same_bits_with_any_threads(void)
+{
+    CHECK(rig_hash[0] == rig_hash[1]);
+    CHECK(rig_hash[0] == rig_hash[2]);
+}
+
+/* The suite on the CPU, with 1, 2 and 3 threads. */
+static inline void rig_run(void (*suite)(void))
+{
+    for (int i = 0; i < 3; i++)
+        rig_hash[i] = rig_suite(backend_cpu(), i + 1, suite);
+    RUN(same_bits_with_any_threads);
+}
+
+static inline double rig_random(void)
 {
     rig->random = rig->random * 6364136223846793005u + 1442695040888963407u;
     return (double)(rig->random >> 40) / 8388608.0 - 1; /* -1..1 */
 }
 
-static inline double *rig_doubles(struct rig *rig, int64_t n)
+static inline double *rig_doubles(int64_t n)
 {
-    return rig_keep(rig->host, &rig->n_host, calloc((size_t)n + 1, sizeof(double)));
+    return rig_host((size_t)n + 1, sizeof(double));
 }
 
 /* n random numbers, each a float's value. */
-static inline double *rig_input(struct rig *rig, int64_t n, double size)
+static inline double *rig_input(int64_t n, double size)
 {
-    double *p = rig_doubles(rig, n);
+    double *p = rig_doubles(n);
 
     for (int64_t i = 0; i < n; i++)
-        p[i] = (double)(float)(rig_random(rig) * size);
+        p[i] = (double)(float)(rig_random() * size);
     return p;
 }
 
-static inline void *rig_bytes(struct rig *rig, const void *from, size_t bytes)
+static inline void *rig_bytes(const void *from, size_t bytes)
 {
     void *p = rig_keep(rig->device, &rig->n_device,
                        rig->b->alloc(rig->d, bytes ? bytes : 1, &rig->e));
@@ -103,25 +134,24 @@ static inline void *rig_bytes(struct rig *rig, const void *from, size_t bytes)
 }
 
 /* Floats on the device: copies of the numbers, or, without them, a value that no test wants. */
-static inline float *rig_floats(struct rig *rig, const double *from, int64_t n)
+static inline float *rig_floats(const double *from, int64_t n)
 {
-    float *host = rig_keep(rig->host, &rig->n_host, calloc((size_t)n + 1, sizeof *host));
+    float *host = rig_host((size_t)n + 1, sizeof *host);
 
     for (int64_t i = 0; i < n; i++)
         host[i] = from ? (float)from[i] : 1e30f;
-    return rig_bytes(rig, host, (size_t)n * sizeof *host);
+    return rig_bytes(host, (size_t)n * sizeof *host);
 }
 
-static inline struct mat rig_mat(struct rig *rig, const double *from, int64_t rows,
-                                 int64_t cols)
+static inline struct mat rig_mat(const double *from, int64_t rows, int64_t cols)
 {
-    return mat_f32(rig_floats(rig, from, rows * cols), rows, cols);
+    return mat_f32(rig_floats(from, rows * cols), rows, cols);
 }
 
 /* The numbers of a device's floats; they go into the hash of all results. */
-static inline float *rig_down(struct rig *rig, const float *device, int64_t n)
+static inline float *rig_down(const float *device, int64_t n)
 {
-    float *host = rig_keep(rig->host, &rig->n_host, calloc((size_t)n + 1, sizeof *host));
+    float *host = rig_host((size_t)n + 1, sizeof *host);
 
     NEED(rig->b->get(rig->d, host, device, (size_t)n * sizeof *host, &rig->e));
     for (int64_t i = 0; i < n; i++) {
@@ -133,8 +163,8 @@ static inline float *rig_down(struct rig *rig, const float *device, int64_t n)
     return host;
 }
 
-static inline void rig_compare(const struct rig *rig, const char *what, const float *got,
-                               const double *want, int64_t n)
+static inline void rig_compare(const char *what, const float *got, const double *want,
+                               int64_t n)
 {
     double largest = 0.05; /* numbers here are of order 1 */
 
@@ -144,31 +174,33 @@ static inline void rig_compare(const struct rig *rig, const char *what, const fl
         largest = fmax(largest, fabs(want[i]));
     for (int64_t i = 0; i < n; i++) {
         if (!(fabs((double)got[i] - want[i]) <= rig->tolerance * largest)) {
-            printf("# %s[%ld] is %.9g, not %.9g\n", what, (long)i, (double)got[i], want[i]);
+            printf("# %s[%ld] is %.9g, not %.9g\n", what, (long)i, (double)got[i],
+                   want[i]);
             test_bad = 1;
             return;
         }
     }
 }
 
-static inline void rig_check(struct rig *rig, const char *what, const float *device,
-                             const double *want, int64_t n)
+static inline void rig_check(const char *what, const float *device, const double *want,
+                             int64_t n)
 {
-    rig_compare(rig, what, rig_down(rig, device, n), want, n);
+    rig_compare(what, rig_down(device, n), want, n);
 }
 
 /*
- * A gradient against central differences of `value`, which depends on x[0..n-1]; before is
- * what the gradient was added to, or NULL.  At most 31 elements are tried.
+ * A gradient against central differences of `value`, which depends on
+ * x[0..n-1]; before is what the gradient was added to, or NULL.  At most 31
+ * elements are tried.
  */
-static inline void rig_gradient(struct rig *rig, const char *what, const float *device,
+static inline void rig_gradient(const char *what, const float *device,
                                 const double *before, double *x, int64_t n,
                                 double (*value)(const void *ctx), const void *ctx)
 {
     const int64_t step = n > 16 ? n / 16 : 1;
-    const float *got = rig_down(rig, device, n);
-    double *want = rig_doubles(rig, n);
-    float *tried = rig_keep(rig->host, &rig->n_host, calloc((size_t)n + 1, sizeof *tried));
+    const float *got = rig_down(device, n);
+    double *want = rig_doubles(n);
+    float *tried = rig_host((size_t)n + 1, sizeof *tried);
     int64_t count = 0;
 
     for (int64_t i = 0; i < n && !rig->bits_only; i += step) {
@@ -183,7 +215,7 @@ static inline void rig_gradient(struct rig *rig, const char *what, const float *
         tried[count] = got[i];
         want[count++] = (up - down) / (2 * h) + (before ? before[i] : 0);
     }
-    rig_compare(rig, what, tried, want, count);
+    rig_compare(what, tried, want, count);
 }
 
 /* ---- references ---- */
@@ -203,7 +235,8 @@ static inline double ref_act(enum activation act, double x)
 
 /* y (t, n) = act(x (t, k) w (n, k)ᵀ + b) */
 static inline void ref_linear(const double *x, const double *w, const double *b,
-                              enum activation act, double *y, int64_t t, int64_t n, int64_t k)
+                              enum activation act, double *y, int64_t t, int64_t n,
+                              int64_t k)
 {
     for (int64_t i = 0; i < t; i++) {
         for (int64_t j = 0; j < n; j++) {
@@ -267,30 +300,32 @@ struct places {
 };
 
 /* Sequences of the given lengths; the second one starts in the middle of its record. */
-static inline struct places rig_places(struct rig *rig, const struct lengths *l)
+static inline struct places rig_places(const struct lengths *l)
 {
     struct places p = {.s = l->n};
     int64_t at = 0;
 
     for (int i = 0; i < l->n; i++)
         p.t += l->len[i];
-    p.cu = rig_keep(rig->host, &rig->n_host, calloc((size_t)l->n + 1, sizeof *p.cu));
-    p.row = rig_keep(rig->host, &rig->n_host, calloc((size_t)p.t + 1, sizeof *p.row));
+    p.cu = rig_host((size_t)l->n + 1, sizeof *p.cu);
+    p.row = rig_host((size_t)p.t + 1, sizeof *p.row);
     for (int i = 0; i < l->n; i++) {
         p.max = l->len[i] > p.max ? l->len[i] : p.max;
         for (int j = 0; j < l->len[i]; j++, at++)
-            p.row[at] = (struct row_id){(uint32_t)(100 + i), (uint32_t)(j + (i == 1 ? 7 : 0))};
+            p.row[at] =
+                (struct row_id){(uint32_t)(100 + i), (uint32_t)(j + (i == 1 ? 7 : 0))};
         p.cu[i + 1] = (int32_t)at;
     }
     return p;
 }
 
-static inline struct seqs rig_seqs(struct rig *rig, const struct places *p)
+static inline struct seqs rig_seqs(const struct places *p)
 {
-    return (struct seqs){
-        .n_tok = (int32_t)p->t, .n_seq = (int32_t)p->s, .max_len = (int32_t)p->max,
-        .cu = rig_bytes(rig, p->cu, ((size_t)p->s + 1) * sizeof *p->cu),
-        .row = rig_bytes(rig, p->row, (size_t)p->t * sizeof *p->row)};
+    return (struct seqs){.n_tok = (int32_t)p->t,
+                         .n_seq = (int32_t)p->s,
+                         .max_len = (int32_t)p->max,
+                         .cu = rig_bytes(p->cu, ((size_t)p->s + 1) * sizeof *p->cu),
+                         .row = rig_bytes(p->row, (size_t)p->t * sizeof *p->row)};
 }
 
 #endif
