@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  *   DIR absent               .DIR.PID.0.tmp/ --rename--> DIR
- *   DIR a model, with force  .DIR.PID.0.tmp/ <-exchange-> DIR; what was no part of the old
- *                            model moves over, the rest is removed
- *   DIR empty, other files   DIR/.DIR.PID.0.tmp/, file by file into DIR, model.safetensors
+ *   DIR a model, with force  .DIR.PID.0.tmp/ <-exchange-> DIR; what was no part of the
+ *                            old model moves over, the rest is removed
+ *   DIR empty, other files   DIR/.DIR.PID.0.tmp/, file by file into DIR, weights
  *                            last: DIR may be a mount point or the current directory
  *
  * In each case a directory has a model.safetensors only when all of it is there.
@@ -75,9 +75,10 @@ static bool has_file(const char *dir, const char *name)
 static bool is_finished(const char *dir)
 {
     return has_file(dir, weights_name) ||
-           (has_file(dir, "config.json") && (has_file(dir, "model.safetensors.index.json") ||
-                                             has_file(dir, "pytorch_model.bin") ||
-                                             has_file(dir, "pytorch_model.bin.index.json")));
+           (has_file(dir, "config.json") &&
+            (has_file(dir, "model.safetensors.index.json") ||
+             has_file(dir, "pytorch_model.bin") ||
+             has_file(dir, "pytorch_model.bin.index.json")));
 }
 
 /* ---- names ---- */
@@ -189,8 +190,9 @@ static bool is_stale(const char *name, const char *model)
 }
 
 /*
- * A process that was killed with SIGKILL while it published has left its temporary directory.
- * That is cleaned up here, unless it may hold files that are not ours.  Failing is no error.
+ * A process that was killed with SIGKILL while it published has left its temporary
+ * directory.  That is cleaned up here, unless it may hold files that are not ours.
+ * Failing is no error.
  */
 static void remove_stale(const char *parent, const char *model)
 {
@@ -199,7 +201,8 @@ static void remove_stale(const char *parent, const char *model)
 
     while (dir && (at = readdir(dir)) != NULL) {
         struct err ignored = {0};
-        char *path = is_stale(at->d_name, model) ? io_join(parent, at->d_name, &ignored) : NULL;
+        char *path =
+            is_stale(at->d_name, model) ? io_join(parent, at->d_name, &ignored) : NULL;
 
         if (path && only_model_files(path) && io_remove_tree(path, &ignored) != 0)
             err_clear(&ignored);
@@ -252,7 +255,9 @@ void modeldir_discard(struct modeldir *d)
 {
     struct err ignored = {0};
 
-    /* There is an error on its way already, or the caller has given up: nothing to add. */
+    /*
+     * There is an error on its way already, or the caller has given up: nothing to add.
+     */
     if (d->temp && io_remove_tree(d->temp, &ignored) != 0)
         err_clear(&ignored);
     free(d->temp);
@@ -338,8 +343,8 @@ static int write_tensor(void *ctx, const struct model_tensor *t, struct err *e)
         return 0;
     if (s->next >= s->n || strcmp(s->at[s->next].name, t->name) != 0 ||
         s->at[s->next].n != t->n)
-        return err_set(e, ERR_INTERNAL, "tensor '%s' changed while '%s' was written", t->name,
-                       s->file);
+        return err_set(e, ERR_INTERNAL, "tensor '%s' changed while '%s' was written",
+                       t->name, s->file);
     if (lseek(s->fd, (off_t)(s->values_at + s->places[s->next]), SEEK_SET) < 0)
         return err_sys(e, ERR_IO, "cannot write '%s'", s->file);
     s->next++;
@@ -364,7 +369,8 @@ static int write_weights(struct tensors *s, struct model *m, const float *params
     s->values_at = header.len;
     rc = model_tensors(m, params, write_tensor, s, e);
     if (!rc && s->next != s->n)
-        rc = err_set(e, ERR_INTERNAL, "tensors were missing while '%s' was written", s->file);
+        rc = err_set(e, ERR_INTERNAL, "tensors were missing while '%s' was written",
+                     s->file);
 done:
     buf_free(&header);
     free(order);
@@ -450,7 +456,8 @@ static int move_entries(const char *from, const char *to, bool (*which)(const ch
     if (!dir)
         return err_sys(e, ERR_IO, "cannot read directory '%s'", from);
     while (!rc && (at = readdir(dir)) != NULL)
-        if (strcmp(at->d_name, ".") != 0 && strcmp(at->d_name, "..") != 0 && which(at->d_name))
+        if (strcmp(at->d_name, ".") != 0 && strcmp(at->d_name, "..") != 0 &&
+            which(at->d_name))
             rc = move_entry(from, to, at->d_name, replace, e);
     closedir(dir);
     return rc;
@@ -500,7 +507,9 @@ static int replace_model(struct modeldir *d, struct err *e)
 
     if (exchange(d, e))
         return -1;
-    /* The new model is in its place.  The old one must not be discarded with its guests. */
+    /*
+     * The new model is in its place.  The old one must not be discarded with its guests.
+     */
     old = d->temp;
     d->temp = NULL;
     rc = move_entries(old, d->path, is_foreign, false, e);
@@ -535,12 +544,13 @@ int modeldir_publish(struct modeldir *d, char *hash, struct err *e)
     char *parent = parent_of(d->path, e);
     int rc = -1;
 
-    if (!parent || (hash && modeldir_hash(d->temp, hash, e)) || stamp_weights(d->temp, e) ||
-        io_sync_dir(d->temp, e))
+    if (!parent || (hash && modeldir_hash(d->temp, hash, e)) ||
+        stamp_weights(d->temp, e) || io_sync_dir(d->temp, e))
         goto done;
     /* Again: a model may have been finished there since modeldir_begin. */
     if (is_finished(d->path) && !d->force)
-        err_set(e, ERR_CREATE, "'%s' holds a finished model by now; -f replaces it", d->path);
+        err_set(e, ERR_CREATE, "'%s' holds a finished model by now; -f replaces it",
+                d->path);
     else if (d->filled)
         rc = fill_directory(d, e);
     else if (is_finished(d->path))
@@ -559,7 +569,8 @@ done:
 
 /* ---- identity ---- */
 
-static int hash_file(XXH3_state_t *state, const char *dir, const char *name, struct err *e)
+static int hash_file(XXH3_state_t *state, const char *dir, const char *name,
+                     struct err *e)
 {
     enum { PIECE = 1 << 20 };
     char *path = io_join(dir, name, e), *piece = malloc(PIECE);

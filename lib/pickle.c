@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  *   zip      PREFIX/data.pkl, PREFIX/data/KEY for each storage, PREFIX/byteorder
- *   before   magic | protocol | system | object | keys (five pickles), then for each key the
- *            number of values (8 bytes) and the values
+ *   before   magic | protocol | system | object | keys (five pickles), then for each key
+ *            the number of values (8 bytes) and the values
  *
  * Either way the object is a dictionary of tensors, and a tensor a window on a storage.
  */
@@ -16,8 +16,9 @@
 #include <zlib.h>
 
 /* PROTO 2, LONG1 of 10 bytes: torch's magic number, STOP. */
-static const unsigned char legacy_magic[] = {0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46,
-                                             0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, 0x2e};
+static const unsigned char legacy_magic[] = {0x80, 0x02, 0x8a, 0x0a, 0x6c,
+                                             0xfc, 0x9c, 0x46, 0xf9, 0x20,
+                                             0x6a, 0xa8, 0x50, 0x19, 0x2e};
 enum { LEGACY_PROTOCOL = 1001, LEGACY_KEYS = STORED_MAX };
 
 /* Where the values of a storage are. */
@@ -42,7 +43,8 @@ static bool is_contiguous(const struct pickle_tensor *t)
 }
 
 /* Every value of the tensor must lie in the part of the storage that it is a view of. */
-static bool lies_inside(const struct pickle_tensor *t, const struct pickle_storage *s, int64_t n)
+static bool lies_inside(const struct pickle_tensor *t, const struct pickle_storage *s,
+                        int64_t n)
 {
     int64_t last = t->offset, step;
 
@@ -57,18 +59,20 @@ static bool lies_inside(const struct pickle_tensor *t, const struct pickle_stora
 
 static int add_tensor(struct stored_list *l, const struct tensorfile *f,
                       const struct pickle *p, const struct pickle_value *name,
-                      const struct pickle_tensor *t, const struct place *places, struct err *e)
+                      const struct pickle_tensor *t, const struct place *places,
+                      struct err *e)
 {
     const struct pickle_storage *s = &p->storages[t->storage];
     const struct place *place = &places[t->storage];
     const uint64_t size = (uint64_t)stored_type_bits(s->type) / 8;
-    struct stored *to = stored_add(l, f, name->u.text, name->len, t->dims, t->n_dims, s->type, e);
+    struct stored *to =
+        stored_add(l, f, name->u.text, name->len, t->dims, t->n_dims, s->type, e);
 
     if (!to)
         return -1;
     if (!lies_inside(t, s, to->w.n))
-        return err_set(e, ERR_DATA, "'%s': tensor '%s' does not lie inside its storage", f->name,
-                       to->w.name);
+        return err_set(e, ERR_DATA, "'%s': tensor '%s' does not lie inside its storage",
+                       f->name, to->w.name);
     if (to->w.n > s->view_n)
         return err_set(e, ERR_DATA, "'%s': tensor '%s' repeats the values of its storage",
                        f->name, to->w.name);
@@ -128,13 +132,15 @@ static unsigned char *get_entry(const struct zipdir *z, const char *name, size_t
     if (got <= 0)
         return NULL;
     if (entry.size > max) {
-        err_set(e, ERR_DATA, "'%s': entry '%s' is larger than %zu bytes", z->f->name, name, max);
+        err_set(e, ERR_DATA, "'%s': entry '%s' is larger than %zu bytes", z->f->name,
+                name, max);
         return NULL;
     }
     *size = (size_t)entry.size;
     data = tensorfile_get(z->f, entry.at, *size, e);
     if (data && crc32_z(0, data, *size) != entry.crc) {
-        err_set(e, ERR_DATA, "'%s': the checksum of entry '%s' is wrong", z->f->name, name);
+        err_set(e, ERR_DATA, "'%s': the checksum of entry '%s' is wrong", z->f->name,
+                name);
         free(data);
         data = NULL;
     }
@@ -161,7 +167,8 @@ static char *find_prefix(const struct zipdir *z, struct err *e)
         found_len = (size_t)(slash - found) + 1;
     }
     if (!found) {
-        err_set(e, ERR_DATA, "'%s': a zip archive without data.pkl, not made by torch.save",
+        err_set(e, ERR_DATA,
+                "'%s': a zip archive without data.pkl, not made by torch.save",
                 z->f->name);
         return NULL;
     }
@@ -169,7 +176,8 @@ static char *find_prefix(const struct zipdir *z, struct err *e)
 }
 
 static int find_storage(const struct zipdir *z, const char *prefix,
-                        const struct pickle_storage *s, struct place *place, struct err *e)
+                        const struct pickle_storage *s, struct place *place,
+                        struct err *e)
 {
     const uint64_t size = (uint64_t)stored_type_bits(s->type) / 8;
     struct zip_entry entry;
@@ -209,7 +217,8 @@ static int check_kind(const struct zipdir *z, const char *prefix, struct err *e)
     if (!code)
         goto done;
     if (zipdir_find(z, code, &entry, e) == 1)
-        err_set(e, ERR_DATA, "'%s': it is a TorchScript program, not a dictionary of tensors",
+        err_set(e, ERR_DATA,
+                "'%s': it is a TorchScript program, not a dictionary of tensors",
                 z->f->name);
     text = get_entry(z, order, 64, &n, e);
     if (text && !(n == 6 && memcmp(text, "little", 6) == 0))
@@ -278,7 +287,8 @@ static int check_protocol(struct window *w, struct err *e)
     int rc = next_pickle(w, &p, e);
 
     if (!rc && (p.top.kind != PICKLE_INT || p.top.u.number != LEGACY_PROTOCOL))
-        rc = err_set(e, ERR_DATA, "'%s': unknown version of torch.save's format", w->f->name);
+        rc = err_set(e, ERR_DATA, "'%s': unknown version of torch.save's format",
+                     w->f->name);
     pickle_free(&p);
     return rc;
 }
@@ -295,7 +305,8 @@ static int check_system(struct window *w, struct err *e)
     for (size_t i = 0; !rc && i + 1 < dict->n; i += 2)
         if (pickle_is(&dict->at[i], "little_endian") &&
             (dict->at[i + 1].kind != PICKLE_BOOL || dict->at[i + 1].u.number != 1))
-            rc = err_set(e, ERR_DATA, "'%s': its values are not little-endian", w->f->name);
+            rc = err_set(e, ERR_DATA, "'%s': its values are not little-endian",
+                         w->f->name);
     pickle_free(&p);
     return rc;
 }
@@ -355,16 +366,16 @@ static int match_keys(struct legacy_key *keys, size_t n, const struct pickle *ob
             return err_set(e, ERR_DATA, "'%s': storage '%.*s' is not there", file,
                            (int)s->key.len, s->key.u.text);
         if (key->storage && (key->storage->type != s->type || key->storage->n != s->n))
-            return err_set(e, ERR_DATA, "'%s': storage '%.*s' has two types or sizes", file,
-                           (int)s->key.len, s->key.u.text);
+            return err_set(e, ERR_DATA, "'%s': storage '%.*s' has two types or sizes",
+                           file, (int)s->key.len, s->key.u.text);
         key->storage = s;
     }
     return 0;
 }
 
 /* Goes through the values behind the pickles, in the order of the keys. */
-static int place_keys(struct legacy_key *keys, size_t n, const struct tensorfile *f, uint64_t at,
-                      struct err *e)
+static int place_keys(struct legacy_key *keys, size_t n, const struct tensorfile *f,
+                      uint64_t at, struct err *e)
 {
     if (n)
         qsort(keys, n, sizeof *keys, compare_order);
@@ -380,18 +391,20 @@ static int place_keys(struct legacy_key *keys, size_t n, const struct tensorfile
         if (count != (uint64_t)s->n ||
             !fits_mul(count, (uint64_t)stored_type_bits(s->type) / 8, &bytes) ||
             bytes > f->size - at)
-            return err_set(e, ERR_DATA, "'%s': storage '%.*s' does not have the %lld values "
-                           "that its tensors need", f->name, (int)s->key.len, s->key.u.text,
-                           (long long)s->n);
+            return err_set(e, ERR_DATA,
+                           "'%s': storage '%.*s' does not have the %lld values "
+                           "that its tensors need",
+                           f->name, (int)s->key.len, s->key.u.text, (long long)s->n);
         keys[i].place = (struct place){.at = at, .bytes = bytes};
         at += bytes;
     }
-    return at == f->size ? 0 : err_set(e, ERR_DATA, "'%s': something stands behind its values",
-                                       f->name);
+    return at == f->size ? 0
+                         : err_set(e, ERR_DATA,
+                                   "'%s': something stands behind its values", f->name);
 }
 
-static struct legacy_key *make_keys(const struct pickle *list, size_t *n, const char *file,
-                                    struct err *e)
+static struct legacy_key *make_keys(const struct pickle *list, size_t *n,
+                                    const char *file, struct err *e)
 {
     const struct pickle_items *items;
     struct legacy_key *keys;
@@ -420,7 +433,8 @@ static struct legacy_key *make_keys(const struct pickle *list, size_t *n, const 
 
 static int list_legacy(const struct tensorfile *f, struct stored_list *l, struct err *e)
 {
-    struct window w = {.f = f, .n = f->size < PICKLE_BYTES ? (size_t)f->size : PICKLE_BYTES};
+    struct window w = {.f = f,
+                       .n = f->size < PICKLE_BYTES ? (size_t)f->size : PICKLE_BYTES};
     struct pickle object = {0}, list = {0};
     struct legacy_key *keys = NULL;
     struct place *places = NULL;
@@ -434,7 +448,8 @@ static int list_legacy(const struct tensorfile *f, struct stored_list *l, struct
         goto done;
     keys = make_keys(&list, &n, f->name, e);
     places = keys ? mem_alloc(object.n_storages, sizeof *places, "storages", e) : NULL;
-    if (!places || match_keys(keys, n, &object, f->name, e) || place_keys(keys, n, f, w.at, e))
+    if (!places || match_keys(keys, n, &object, f->name, e) ||
+        place_keys(keys, n, f, w.at, e))
         goto done;
     if (n)
         qsort(keys, n, sizeof *keys, compare_keys);
@@ -464,7 +479,8 @@ int pickle_list(const struct tensorfile *f, struct stored_list *l, struct err *e
             return list_legacy(f, l, e);
     }
     if (!zipdir_probe(f))
-        return err_set(e, ERR_DATA, "'%s': not a file of torch.save, or cut short", f->name);
+        return err_set(e, ERR_DATA, "'%s': not a file of torch.save, or cut short",
+                       f->name);
     if (zipdir_open(&z, f, e))
         return -1;
     prefix = find_prefix(&z, e);

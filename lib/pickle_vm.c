@@ -56,7 +56,7 @@ static int bad(struct pickle *p, const char *what)
 {
     err_set(p->e, ERR_DATA, "'%s': malformed pickle, byte %zu: %s", p->file,
             (size_t)(p->p - p->start), what);
-    return -1; /* as a constant: compilers then see that no value is used after a failure */
+    return -1; /* a constant: compilers see that no value is used after a failure */
 }
 
 bool pickle_is(const struct pickle_value *v, const char *text)
@@ -122,7 +122,8 @@ static int pop(struct pickle *p, struct pickle_value *v)
 }
 
 /* The last value, which stays; NULL when there is none or when it has another kind. */
-static struct pickle_items *container(struct pickle *p, enum pickle_kind kind, const char *what)
+static struct pickle_items *container(struct pickle *p, enum pickle_kind kind,
+                                      const char *what)
 {
     if (above_mark(p) == 0 || p->stack[p->n_stack - 1].kind != kind) {
         bad(p, what);
@@ -176,8 +177,9 @@ static int make(struct pickle *p, enum pickle_kind kind, size_t count)
 static int extend(struct pickle *p, enum pickle_kind kind, size_t count)
 {
     struct pickle_items *to;
-    const char *what = kind == PICKLE_DICT ? "items are set in something that is no dictionary"
-                                           : "items are appended to something that is no list";
+    const char *what = kind == PICKLE_DICT
+                           ? "items are set in something that is no dictionary"
+                           : "items are appended to something that is no list";
 
     if (above_mark(p) < count + 1)
         return bad(p, "a value is missing on the stack");
@@ -258,11 +260,13 @@ static int op_constant(struct pickle *p, int op)
     case 'G': /* its value is never used: no tensor is made of Python's floats */
         return take(p, 8) ? push_number(p, PICKLE_FLOAT, 0) : -1;
     case 'J':
-        return take_number(p, 4, &n) ? -1 : push_number(p, PICKLE_INT, (int32_t)(uint32_t)n);
+        return take_number(p, 4, &n) ? -1
+                                     : push_number(p, PICKLE_INT, (int32_t)(uint32_t)n);
     case 'K':
     case 'M':
-        return take_number(p, op == 'K' ? 1 : 2, &n) ? -1
-                                                    : push_number(p, PICKLE_INT, (int64_t)n);
+        return take_number(p, op == 'K' ? 1 : 2, &n)
+                   ? -1
+                   : push_number(p, PICKLE_INT, (int64_t)n);
     case 'U':
         return take_number(p, 1, &n) ? -1 : push_text(p, (size_t)n);
     default: /* 'T' 'X' */
@@ -332,17 +336,21 @@ static int op_global(struct pickle *p)
     for (size_t i = 0; i < sizeof globals / sizeof *globals; i++)
         if (strcmp(module, globals[i].module) == 0 && strcmp(name, globals[i].name) == 0)
             return push_number(p, PICKLE_GLOBAL, globals[i].id);
-    return err_set(p->e, ERR_DATA, "'%s': its pickle wants '%s.%s', which is not on the list "
-                   "of what a model may use; nothing was run", p->file, module, name);
+    return err_set(p->e, ERR_DATA,
+                   "'%s': its pickle wants '%s.%s', which is not on the list "
+                   "of what a model may use; nothing was run",
+                   p->file, module, name);
 }
 
-static const struct pickle_items *items_of(const struct pickle *p, const struct pickle_value *v)
+static const struct pickle_items *items_of(const struct pickle *p,
+                                           const struct pickle_value *v)
 {
     return &p->items[v->u.number];
 }
 
 /* A tuple of counts, into to[]. */
-static int take_counts(struct pickle *p, const struct pickle_value *v, int64_t *to, int *n)
+static int take_counts(struct pickle *p, const struct pickle_value *v, int64_t *to,
+                       int *n)
 {
     const struct pickle_items *items;
 
@@ -414,7 +422,8 @@ static int op_reduce(struct pickle *p)
 }
 
 /* (view's key, offset, length) of the files before torch 1.6, or None. */
-static int take_view(struct pickle *p, const struct pickle_value *v, struct pickle_storage *s)
+static int take_view(struct pickle *p, const struct pickle_value *v,
+                     struct pickle_storage *s)
 {
     const struct pickle_items *items;
 
@@ -426,7 +435,8 @@ static int take_view(struct pickle *p, const struct pickle_value *v, struct pick
         return bad(p, "the view of a storage is not (key, offset, length)");
     s->view_at = items->at[1].u.number;
     s->view_n = items->at[2].u.number;
-    if (s->view_at < 0 || s->view_n < 0 || s->view_at > s->n || s->view_n > s->n - s->view_at)
+    if (s->view_at < 0 || s->view_n < 0 || s->view_at > s->n ||
+        s->view_n > s->n - s->view_at)
         return bad(p, "the view of a storage lies outside of it");
     return 0;
 }
@@ -445,9 +455,9 @@ static int op_storage(struct pickle *p)
     items = items_of(p, &id);
     if ((items->n != 5 && items->n != 6) || !pickle_is(&items->at[0], "storage") ||
         items->at[1].kind != PICKLE_GLOBAL || items->at[1].u.number >= STORED_TYPES ||
-        items->at[2].kind != PICKLE_TEXT || items->at[2].len == 0 || items->at[2].len > 200 ||
-        items->at[3].kind != PICKLE_TEXT || items->at[4].kind != PICKLE_INT ||
-        items->at[4].u.number < 0)
+        items->at[2].kind != PICKLE_TEXT || items->at[2].len == 0 ||
+        items->at[2].len > 200 || items->at[3].kind != PICKLE_TEXT ||
+        items->at[4].kind != PICKLE_INT || items->at[4].u.number < 0)
         return bad(p, "a persistent id is no storage");
     if (memchr(items->at[2].u.text, '\0', items->at[2].len))
         return bad(p, "the key of a storage holds a NUL");
@@ -473,7 +483,9 @@ static int op_build(struct pickle *p)
         return -1;
     if (state.kind != PICKLE_DICT)
         return bad(p, "a state is no dictionary");
-    return container(p, PICKLE_DICT, "something other than a dictionary gets a state") ? 0 : -1;
+    return container(p, PICKLE_DICT, "something other than a dictionary gets a state")
+               ? 0
+               : -1;
 }
 
 static int op_mark(struct pickle *p)
@@ -507,9 +519,10 @@ static int refuse(struct pickle *p, int op)
     p->p--;
     if (!name)
         return bad(p, "unknown opcode");
-    return err_set(p->e, ERR_DATA, "'%s': its pickle holds the opcode %s (byte %zu), which is "
-                   "not on the list of what a model may use; nothing was run", p->file, name,
-                   (size_t)(p->p - p->start));
+    return err_set(p->e, ERR_DATA,
+                   "'%s': its pickle holds the opcode %s (byte %zu), which is "
+                   "not on the list of what a model may use; nothing was run",
+                   p->file, name, (size_t)(p->p - p->start));
 }
 
 static int run_op(struct pickle *p, int op)

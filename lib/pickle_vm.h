@@ -4,8 +4,8 @@
  *
  * Opcodes outside the list are refused by name, and so is every global but those of
  * pickle_vm.c; calls are made only to three of them, and make a record here.  Values have
- * types, and each opcode checks those it takes.  Nothing recurses; the number of values is
- * limited by the pickle's length and by PICKLE_VALUES.
+ * types, and each opcode checks those it takes.  Nothing recurses; the number of values
+ * is limited by the pickle's length and by PICKLE_VALUES.
  */
 #ifndef BERTUTILS_PICKLE_VM_H
 #define BERTUTILS_PICKLE_VM_H
@@ -69,8 +69,8 @@ struct pickle {
 };
 
 /*
- * Reads the pickle at data[0..n-1]; *used is its length.  data must outlive *p, which needs
- * pickle_free() in any case.  ERR_DATA when it is malformed or not allowed.
+ * Reads the pickle at data[0..n-1]; *used is its length.  data must outlive *p, which
+ * needs pickle_free() in any case.  ERR_DATA when it is malformed or not allowed.
  */
 int pickle_run(struct pickle *p, const char *file, const unsigned char *data, size_t n,
                size_t *used, struct err *e) MUST_USE;

@@ -5,8 +5,8 @@
  *     {"__metadata__": {"k": "v", ...}, "name": {"dtype": "F32", "shape": [2, 3],
  *      "data_offsets": [0, 24]}, ...}
  *
- * and not into a general JSON tree: a header of 100 MB made by someone hostile must not cost
- * gigabytes, and sizes must stay exact 64-bit numbers.
+ * and not into a general JSON tree: a header of 100 MB made by someone hostile must not
+ * cost gigabytes, and sizes must stay exact 64-bit numbers.
  */
 #include "safetensors.h"
 #include "mem.h"
@@ -42,7 +42,8 @@ static int bad(struct parse *s, const char *what)
 
 static void skip_blanks(struct parse *s)
 {
-    while (s->p < s->end && (*s->p == ' ' || *s->p == '\t' || *s->p == '\n' || *s->p == '\r'))
+    while (s->p < s->end &&
+           (*s->p == ' ' || *s->p == '\t' || *s->p == '\n' || *s->p == '\r'))
         s->p++;
 }
 
@@ -126,7 +127,8 @@ static int parse_string(struct parse *s)
     for (;;) {
         const char *run = s->p;
 
-        while (s->p < s->end && *s->p != '"' && *s->p != '\\' && (unsigned char)*s->p >= 0x20)
+        while (s->p < s->end && *s->p != '"' && *s->p != '\\' &&
+               (unsigned char)*s->p >= 0x20)
             s->p++;
         if (buf_add(&s->text, run, (size_t)(s->p - run), s->e))
             return -1;
@@ -154,8 +156,8 @@ static int parse_count(struct parse *s, uint64_t *value)
     first = s->p;
     *value = 0;
     for (; s->p < s->end && *s->p >= '0' && *s->p <= '9'; s->p++)
-        if (!fits_mul(*value, 10, value) || !fits_add(*value, (uint64_t)(*s->p - '0'), value) ||
-            *value > INT64_MAX)
+        if (!fits_mul(*value, 10, value) ||
+            !fits_add(*value, (uint64_t)(*s->p - '0'), value) || *value > INT64_MAX)
             return bad(s, "a number is too large");
     if (s->p == first)
         return bad(s, "a count must be here");
@@ -243,15 +245,18 @@ static int parse_tensor(struct parse *s, const char *name, size_t len)
     }
     if (!t.has_type || !t.has_shape || !t.has_offsets)
         return bad(s, "a tensor lacks dtype, shape or data_offsets");
-    at = stored_add(s->l, s->f, name, len, t.dims, t.n_dims, (enum stored_type)t.type, s->e);
+    at = stored_add(s->l, s->f, name, len, t.dims, t.n_dims, (enum stored_type)t.type,
+                    s->e);
     if (!at)
         return -1;
     if (t.to < t.from)
         return bad(s, "data_offsets go backwards");
-    if (!fits_mul((uint64_t)at->w.n, (uint64_t)stored_type_bits(at->type), &bits) || bits % 8 ||
-        bits / 8 != t.to - t.from)
-        return err_set(s->e, ERR_DATA, "'%s': tensor '%s': its shape and type do not agree "
-                       "with its data_offsets", s->f->name, at->w.name);
+    if (!fits_mul((uint64_t)at->w.n, (uint64_t)stored_type_bits(at->type), &bits) ||
+        bits % 8 || bits / 8 != t.to - t.from)
+        return err_set(s->e, ERR_DATA,
+                       "'%s': tensor '%s': its shape and type do not agree "
+                       "with its data_offsets",
+                       s->f->name, at->w.name);
     /* Relative to the values until the header's length is added at the end. */
     at->at = t.from;
     at->entry_size = t.to - t.from;
@@ -295,8 +300,10 @@ static int parse_metadata(struct parse *s)
             return -1;
         /* Weights of other frameworks have other names and layouts. */
         if (format && strcmp(s->text.data, "pt") != 0)
-            return err_set(s->e, ERR_DATA, "'%s': its weights are in the format '%s', not "
-                           "'pt' (PyTorch's)", s->f->name, s->text.data);
+            return err_set(s->e, ERR_DATA,
+                           "'%s': its weights are in the format '%s', not "
+                           "'pt' (PyTorch's)",
+                           s->f->name, s->text.data);
     } while (take(s, ','));
     return take(s, '}') ? 0 : bad(s, "',' or '}' must be here");
 }
@@ -363,13 +370,17 @@ static int check_places(struct stored *t, size_t n, const struct tensorfile *f,
         t[i].entry_size = 0;
     }
     if (next != f->size - values_at)
-        return err_set(e, ERR_DATA, "'%s': its header speaks of %llu bytes of values, the file "
-                       "holds %llu: it is cut short or damaged", f->name,
-                       (unsigned long long)next, (unsigned long long)(f->size - values_at));
+        return err_set(e, ERR_DATA,
+                       "'%s': its header speaks of %llu bytes of values, the file "
+                       "holds %llu: it is cut short or damaged",
+                       f->name, (unsigned long long)next,
+                       (unsigned long long)(f->size - values_at));
     return 0;
 }
 
-/* Strictly: no surrogates, nothing spelled longer than it must be, nothing over U+10FFFF. */
+/*
+ * Strictly: no surrogates, nothing spelled longer than it must be, nothing over U+10FFFF.
+ */
 static bool is_utf8(const unsigned char *p, size_t n)
 {
     static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
@@ -403,10 +414,13 @@ int safetensors_list(const struct tensorfile *f, struct stored_list *l, struct e
     if (tensorfile_read(f, 0, &n, 8, e))
         return -1;
     if (n > SAFETENSORS_HEADER_MAX)
-        return err_set(e, ERR_DATA, "'%s': not a safetensors file, or its header is longer than "
-                       "%d bytes", f->name, SAFETENSORS_HEADER_MAX);
+        return err_set(e, ERR_DATA,
+                       "'%s': not a safetensors file, or its header is longer than "
+                       "%d bytes",
+                       f->name, SAFETENSORS_HEADER_MAX);
     if (n > f->size - 8)
-        return err_set(e, ERR_DATA, "'%s': ends inside its header: it is cut short", f->name);
+        return err_set(e, ERR_DATA, "'%s': ends inside its header: it is cut short",
+                       f->name);
     header = tensorfile_get(f, 8, (size_t)n, e);
     if (!header)
         return -1;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The bytes are those of the reference writer for F32 tensors (safetensors 0.6, tensor.rs):
- * metadata first, tensors by name, no blanks, the header padded with blanks to 8 bytes.
+ * The bytes are those of the reference writer for F32 tensors (safetensors 0.6,
+ * tensor.rs): metadata first, tensors by name, no blanks, the header padded with blanks
+ * to 8 bytes.
  */
 #include "io.h"
 #include "mem.h"
@@ -22,8 +23,8 @@ static int compare_named(const void *a, const void *b)
 }
 
 /* order: the tensors by name; two of one name are the caller's fault. */
-static int sort_names(const struct safetensor *t, size_t n, const char *file, size_t *order,
-                      struct err *e)
+static int sort_names(const struct safetensor *t, size_t n, const char *file,
+                      size_t *order, struct err *e)
 {
     struct named *by_name = mem_alloc(n, sizeof *by_name, "tensor names", e);
 
@@ -61,9 +62,11 @@ static int put_name(struct buf *b, const char *name, struct err *e)
     return 0;
 }
 
-/* One tensor of the header.  *at is where its values start, and becomes where they end. */
-static int put_tensor(struct buf *b, const struct safetensor *t, const char *file, uint64_t *at,
-                      struct err *e)
+/*
+ * One tensor of the header.  *at is where its values start, and becomes where they end.
+ */
+static int put_tensor(struct buf *b, const struct safetensor *t, const char *file,
+                      uint64_t *at, struct err *e)
 {
     uint64_t product = 1, bytes, end;
 
@@ -72,8 +75,8 @@ static int put_tensor(struct buf *b, const struct safetensor *t, const char *fil
             product = UINT64_MAX;
     if (t->n < 0 || (uint64_t)t->n != product || !fits_mul(product, 4, &bytes) ||
         !fits_add(*at, bytes, &end))
-        return err_set(e, ERR_INTERNAL, "'%s': the shape of tensor '%s' is impossible", file,
-                       t->name);
+        return err_set(e, ERR_INTERNAL, "'%s': the shape of tensor '%s' is impossible",
+                       file, t->name);
     if (buf_puts(b, ",\"", e) || put_name(b, t->name, e) ||
         buf_puts(b, "\":{\"dtype\":\"F32\",\"shape\":[", e))
         return -1;
@@ -87,8 +90,8 @@ static int put_tensor(struct buf *b, const struct safetensor *t, const char *fil
     return 0;
 }
 
-int safetensors_layout(const struct safetensor *t, size_t n, const char *file, struct buf *header,
-                       size_t *order, uint64_t *at, struct err *e)
+int safetensors_layout(const struct safetensor *t, size_t n, const char *file,
+                       struct buf *header, size_t *order, uint64_t *at, struct err *e)
 {
     uint64_t end = 0, length;
 

@@ -14,7 +14,8 @@
 #include <string.h>
 #include <time.h>
 
-enum { SEQUENCES_MAX = 1024 }; /* of one batch: short texts must not ask for endless rows */
+/* Of one batch: short texts must not ask for endless rows. */
+enum { SEQUENCES_MAX = 1024 };
 
 struct run {
     const struct scoring *o;
@@ -49,10 +50,12 @@ static int open_tokenizer(struct run *s, struct err *e)
     if (!s->tokenizer)
         return -1;
     if (strcmp(h->tok_hash, tokenizer_hash(s->tokenizer)) != 0)
-        return err_set(e, ERR_DATA, "the stream was made with the tokenizer of '%s' (%.8s), the "
-                       "model '%s' has another one (%.8s): make the stream again with tok -m %s",
-                       h->tok_name ? h->tok_name : "?", h->tok_hash, s->model_name,
-                       tokenizer_hash(s->tokenizer), s->model_name);
+        return err_set(
+            e, ERR_DATA,
+            "the stream was made with the tokenizer of '%s' (%.8s), the "
+            "model '%s' has another one (%.8s): make the stream again with tok -m %s",
+            h->tok_name ? h->tok_name : "?", h->tok_hash, s->model_name,
+            tokenizer_hash(s->tokenizer), s->model_name);
     s->template = &h->template;
     return 0;
 }
@@ -88,12 +91,16 @@ static int set_limits(struct run *s, struct err *e)
 
     s->max_len = s->o->max_len ? s->o->max_len : most;
     if (s->max_len > most)
-        return err_set(e, ERR_USAGE, "--max-len %lld: the model '%s' takes at most %lld tokens",
+        return err_set(e, ERR_USAGE,
+                       "--max-len %lld: the model '%s' takes at most %lld tokens",
                        (long long)s->max_len, s->model_name, (long long)most);
     if (s->max_len <= specials)
-        return err_set(e, ERR_USAGE, "--max-len %lld: nothing is left for the text beside %d "
-                       "special tokens", (long long)s->max_len, specials);
-    s->batch_tokens = (size_t)(s->o->batch_tokens > s->max_len ? s->o->batch_tokens : s->max_len);
+        return err_set(e, ERR_USAGE,
+                       "--max-len %lld: nothing is left for the text beside %d "
+                       "special tokens",
+                       (long long)s->max_len, specials);
+    s->batch_tokens =
+        (size_t)(s->o->batch_tokens > s->max_len ? s->o->batch_tokens : s->max_len);
     sequences = (int64_t)s->batch_tokens / (least > 0 ? least : 1);
     s->batch_sequences = (size_t)(sequences < SEQUENCES_MAX ? sequences : SEQUENCES_MAX);
     return 0;
@@ -109,14 +116,17 @@ static int reserve(struct run *s, struct err *e)
         .train = false,
     };
 
-    msg_verbose(s->msg, "%lld parameters, %d labels, inputs of up to %lld tokens, %.0f MiB",
+    msg_verbose(s->msg,
+                "%lld parameters, %d labels, inputs of up to %lld tokens, %.0f MiB",
                 (long long)model_parameters(s->model), s->config->n_labels,
-                (long long)s->max_len, (double)model_bytes(s->model, &limits) / (1 << 20));
+                (long long)s->max_len,
+                (double)model_bytes(s->model, &limits) / (1 << 20));
     if (model_reserve(s->model, &limits, e) ||
-        batch_reserve(&s->batch, s->batch_tokens, s->batch_sequences, s->batch_sequences, 0, e))
+        batch_reserve(&s->batch, s->batch_tokens, s->batch_sequences, s->batch_sequences,
+                      0, e))
         return -1;
-    s->logits = mem_alloc(s->batch_sequences * (size_t)s->config->n_labels, sizeof *s->logits,
-                          "logits", e);
+    s->logits = mem_alloc(s->batch_sequences * (size_t)s->config->n_labels,
+                          sizeof *s->logits, "logits", e);
     return s->logits ? 0 : -1;
 }
 
@@ -129,15 +139,18 @@ static int read_thresholds(struct run *s, struct err *e)
     if (s->config->problem != PROBLEM_MULTI || !given || json_is_null(given))
         return 0;
     if (!json_is_number(given) && !(json_is_array(given) && json_array_size(given) == n))
-        return err_set(e, ERR_DATA, "'%s/config.json': thresholds must be a number, or one for "
-                       "each of the %zu labels", s->dir, n);
+        return err_set(e, ERR_DATA,
+                       "'%s/config.json': thresholds must be a number, or one for "
+                       "each of the %zu labels",
+                       s->dir, n);
     s->thresholds = mem_alloc(n, sizeof *s->thresholds, "thresholds", e);
     for (size_t i = 0; s->thresholds && i < n; i++) {
         const json_t *at = json_is_array(given) ? json_array_get(given, i) : given;
         const double x = json_is_number(at) ? json_number_value(at) : -1;
 
         if (!(x >= 0 && x <= 1))
-            return err_set(e, ERR_DATA, "'%s/config.json': a threshold is no number from 0 to 1",
+            return err_set(e, ERR_DATA,
+                           "'%s/config.json': a threshold is no number from 0 to 1",
                            s->dir);
         s->thresholds[i] = x;
     }
@@ -160,8 +173,10 @@ static int begin_scores(struct run *s, struct err *e)
     };
 
     if (f.kind == SCORES_REGRESSION && f.n_labels != 1)
-        return err_set(e, ERR_DATA, "the model '%s' is a regression with %zu values; only one "
-                       "can be written", s->model_name, f.n_labels);
+        return err_set(e, ERR_DATA,
+                       "the model '%s' is a regression with %zu values; only one "
+                       "can be written",
+                       s->model_name, f.n_labels);
     return scores_begin(&s->scores, s->out.fd, s->out.name, &f, e);
 }
 
@@ -178,8 +193,10 @@ static int check_ids(const struct run *s, const struct toks_record *r, struct er
         const uint32_t id = i < r->n_a ? r->a[i] : r->b[i - r->n_a];
 
         if (id >= limit)
-            return err_set(e, ERR_DATA, "record %llu has the token %lu, but the model '%s' knows "
-                           "only %llu", (unsigned long long)r->number, (unsigned long)id,
+            return err_set(e, ERR_DATA,
+                           "record %llu has the token %lu, but the model '%s' knows "
+                           "only %llu",
+                           (unsigned long long)r->number, (unsigned long)id,
                            s->model_name, (unsigned long long)limit);
     }
     return 0;
@@ -201,7 +218,8 @@ static size_t input_length(struct run *s, const struct toks_record *r)
 }
 
 /* Runs the batch, which holds the records first.. of the block, and writes their rows. */
-static int run_batch(struct run *s, const struct toks_block *block, size_t first, struct err *e)
+static int run_batch(struct run *s, const struct toks_block *block, size_t first,
+                     struct err *e)
 {
     const size_t n = (size_t)s->batch.n_seq, labels = (size_t)s->config->n_labels;
 
@@ -240,12 +258,14 @@ static int score_block(struct run *s, const struct toks_block *block, struct err
         if (check_ids(s, &r, e))
             return -1;
         len = input_length(s, &r);
-        if ((size_t)s->batch.n_tok + len > s->batch_tokens || i - first == s->batch_sequences) {
+        if ((size_t)s->batch.n_tok + len > s->batch_tokens ||
+            i - first == s->batch_sequences) {
             if (run_batch(s, block, first, e))
                 return -1;
             first = i;
         }
-        if (batch_add(&s->batch, s->template, &r, s->max_len, (uint32_t)(i - first), e) < 0)
+        if (batch_add(&s->batch, s->template, &r, s->max_len, (uint32_t)(i - first), e) <
+            0)
             return -1;
     }
     if (run_batch(s, block, first, e))
@@ -276,17 +296,22 @@ static double seconds_now(void)
 
 static void report(const struct run *s)
 {
-    const double share = s->tokens ? 100.0 * (double)s->cut_tokens / (double)s->tokens : 0;
+    const double share =
+        s->tokens ? 100.0 * (double)s->cut_tokens / (double)s->tokens : 0;
     const double seconds = seconds_now() - s->started;
 
     if (share > 1)
-        msg_warn(s->msg, "the limit of %lld tokens cut off %.1f %% of the tokens (%llu of %llu "
-                 "records)", (long long)s->max_len, share, (unsigned long long)s->cut_records,
+        msg_warn(s->msg,
+                 "the limit of %lld tokens cut off %.1f %% of the tokens (%llu of %llu "
+                 "records)",
+                 (long long)s->max_len, share, (unsigned long long)s->cut_records,
                  (unsigned long long)s->records);
     else
-        msg_verbose(s->msg, "%llu records; the limit of %lld tokens cut off %.2f %% of the "
-                    "tokens (%llu records)", (unsigned long long)s->records,
-                    (long long)s->max_len, share, (unsigned long long)s->cut_records);
+        msg_verbose(s->msg,
+                    "%llu records; the limit of %lld tokens cut off %.2f %% of the "
+                    "tokens (%llu records)",
+                    (unsigned long long)s->records, (long long)s->max_len, share,
+                    (unsigned long long)s->cut_records);
     msg_verbose(s->msg, "%.1f s, %.0f tokens a second", seconds,
                 seconds > 0 ? (double)(s->tokens - s->cut_tokens) / seconds : 0);
 }

@@ -3,8 +3,8 @@
  * scoring: a token stream through a model into a file of scores (L6).
  *
  * Constant memory: the rows of a block of the stream are written before the next block is
- * read, so that a pipe is scored as it fills.  The last row is written, and a file published,
- * only when the stream ended well.
+ * read, so that a pipe is scored as it fills.  The last row is written, and a file
+ * published, only when the stream ended well.
  */
 #ifndef BERTUTILS_SCORING_H
 #define BERTUTILS_SCORING_H
@@ -27,9 +27,9 @@ struct scoring {
 
 /*
  * Scores the streams at paths[0..n-1] (none: standard input).  ERR_NOINPUT where model or
- * stream are absent, ERR_DATA where the model has no classification head, where its tokenizer
- * is another one than the stream's, or where the stream is damaged; ERR_USAGE where max_len
- * is beyond the model.
+ * stream are absent, ERR_DATA where the model has no classification head, where its
+ * tokenizer is another one than the stream's, or where the stream is damaged;  ERR_USAGE
+ * where max_len is beyond the model.
  */
 int scoring_run(const struct scoring *s, char *const *paths, int n, struct msg *m,
                 struct err *e) MUST_USE;

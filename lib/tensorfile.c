@@ -74,7 +74,8 @@ void tensorfile_close(struct tensorfile *f)
     *f = (struct tensorfile){.fd = -1};
 }
 
-int tensorfile_read(const struct tensorfile *f, uint64_t at, void *to, size_t n, struct err *e)
+int tensorfile_read(const struct tensorfile *f, uint64_t at, void *to, size_t n,
+                    struct err *e)
 {
     char *p = to;
 
@@ -102,14 +103,15 @@ int tensorfile_read(const struct tensorfile *f, uint64_t at, void *to, size_t n,
     return 0;
 }
 
-unsigned char *tensorfile_get(const struct tensorfile *f, uint64_t at, size_t n, struct err *e)
+unsigned char *tensorfile_get(const struct tensorfile *f, uint64_t at, size_t n,
+                              struct err *e)
 {
     unsigned char *data;
 
     /* Before the memory is asked for: a size that the file claims need not be there. */
     if (at > f->size || n > f->size - at) {
-        err_set(e, ERR_DATA, "'%s' ends early: %zu bytes at %llu are not there", f->name, n,
-                (unsigned long long)at);
+        err_set(e, ERR_DATA, "'%s' ends early: %zu bytes at %llu are not there", f->name,
+                n, (unsigned long long)at);
         return NULL;
     }
     data = malloc(n + 1);
@@ -163,9 +165,9 @@ int stored_type_find(const char *name)
 
 /* ---- lists ---- */
 
-struct stored *stored_add(struct stored_list *l, const struct tensorfile *f, const char *name,
-                          size_t len, const int64_t *dims, int n_dims, enum stored_type type,
-                          struct err *e)
+struct stored *stored_add(struct stored_list *l, const struct tensorfile *f,
+                          const char *name, size_t len, const int64_t *dims, int n_dims,
+                          enum stored_type type, struct err *e)
 {
     struct stored *t;
     uint64_t n = 1;
@@ -215,8 +217,8 @@ int stored_sort(struct stored_list *l, struct err *e)
         qsort(l->at, l->n, sizeof *l->at, compare_names);
     for (size_t i = 1; i < l->n; i++)
         if (compare_names(&l->at[i - 1], &l->at[i]) == 0)
-            return err_set(e, ERR_DATA, "'%s': tensor '%s' is there twice", l->at[i].file->name,
-                           l->at[i].w.name);
+            return err_set(e, ERR_DATA, "'%s': tensor '%s' is there twice",
+                           l->at[i].file->name, l->at[i].w.name);
     return 0;
 }
 
@@ -283,7 +285,8 @@ static int check_crc(const struct stored *t, uint32_t crc, struct err *e)
 {
     if (crc == t->crc)
         return 0;
-    return err_set(e, ERR_DATA, "'%s': the checksum of the values of tensor '%s' is wrong",
+    return err_set(e, ERR_DATA,
+                   "'%s': the checksum of the values of tensor '%s' is wrong",
                    t->file->name, t->w.name);
 }
 
@@ -376,7 +379,9 @@ static int read_strided(const struct stored *t, float *to, struct err *e)
 int stored_read(const struct stored *t, float *to, struct err *e)
 {
     if (t->type > STORED_F64)
-        return err_set(e, ERR_DATA, "'%s': tensor '%s' holds %s values, not F32, F16, BF16 or "
-                       "F64 ones", t->file->name, t->w.name, stored_types[t->type].name);
+        return err_set(e, ERR_DATA,
+                       "'%s': tensor '%s' holds %s values, not F32, F16, BF16 or "
+                       "F64 ones",
+                       t->file->name, t->w.name, stored_types[t->type].name);
     return t->strided ? read_strided(t, to, e) : read_contiguous(t, to, e);
 }

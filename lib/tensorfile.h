@@ -58,7 +58,7 @@ struct stored {
     uint64_t at;                  /* of the first value */
     bool strided;                 /* values do not lie one behind the other */
     int64_t strides[STORED_DIMS]; /* in values */
-    bool checked;                 /* the storage has a CRC-32: bytes entry_at .. + entry_size */
+    bool checked;                 /* the bytes of its entry have a CRC-32 */
     uint64_t entry_at, entry_size;
     uint32_t crc;
 };
@@ -69,13 +69,14 @@ struct stored_list {
 };
 
 /*
- * Adds a tensor, its name copied from name[0..len-1].  Checks the number of dimensions, that
- * the product of the dimensions fits (w.n is filled in), that the name holds no NUL, and the
- * limit on the number of tensors: ERR_DATA.  The caller fills in where the values are.
+ * Adds a tensor, its name copied from name[0..len-1].  Checks the number of dimensions,
+ * that the product of the dimensions fits (w.n is filled in), that the name holds no NUL,
+ * and the limit on the number of tensors:  ERR_DATA.  The caller fills in where the
+ * values are.
  */
-struct stored *stored_add(struct stored_list *l, const struct tensorfile *f, const char *name,
-                          size_t len, const int64_t *dims, int n_dims, enum stored_type type,
-                          struct err *e) MUST_USE;
+struct stored *stored_add(struct stored_list *l, const struct tensorfile *f,
+                          const char *name, size_t len, const int64_t *dims, int n_dims,
+                          enum stored_type type, struct err *e) MUST_USE;
 /* Sorts by name; two tensors of one name are ERR_DATA. */
 int stored_sort(struct stored_list *l, struct err *e) MUST_USE;
 void stored_list_free(struct stored_list *l);

@@ -65,7 +65,8 @@ static bool have_shard(const struct weights *w, const char *name)
 }
 
 /* Every tensor of the index must be in the shard that the index names. */
-static int check_index(const struct weights *w, json_t *map, const char *path, struct err *e)
+static int check_index(const struct weights *w, json_t *map, const char *path,
+                       struct err *e)
 {
     const char *tensor;
     json_t *shard;
@@ -93,8 +94,9 @@ static int open_shards(struct weights *w, const char *dir, const char *path, boo
         const char *name = json_string_value(shard);
 
         if (!name || !is_plain_name(name))
-            return err_set(e, ERR_DATA, "'%s': the file of tensor '%s' is no plain file name",
-                           path, tensor);
+            return err_set(e, ERR_DATA,
+                           "'%s': the file of tensor '%s' is no plain file name", path,
+                           tensor);
         if (have_shard(w, name))
             continue;
         if (w->n_files == SHARDS_MAX)
@@ -126,7 +128,8 @@ static int open_index(struct weights *w, const char *dir, const struct place *pl
     else if (!w->index)
         err_set(e, ERR_DATA, "'%s': line %d: %s", path, why.line, why.text);
     else
-        rc = open_shards(w, dir, path, place->pickle, json_object_get(w->index, "weight_map"), e);
+        rc = open_shards(w, dir, path, place->pickle,
+                         json_object_get(w->index, "weight_map"), e);
 done:
     free(text);
     free(path);
@@ -165,7 +168,8 @@ struct weights *weights_open(const char *dir, struct err *e)
     if (place->index)
         rc = open_index(w, dir, place, e);
     else
-        rc = add_file(w, dir, place->name, place->pickle, e) ? -1 : stored_sort(&w->list, e);
+        rc = add_file(w, dir, place->name, place->pickle, e) ? -1
+                                                             : stored_sort(&w->list, e);
     if (rc == 0)
         return w;
     weights_close(w);
@@ -206,7 +210,8 @@ const struct weight *weights_find(const struct weights *w, const char *name)
     return bsearch(name, w->list.at, w->list.n, sizeof *w->list.at, compare_to_name);
 }
 
-int weights_read(const struct weights *w, const struct weight *t, float *to, struct err *e)
+int weights_read(const struct weights *w, const struct weight *t, float *to,
+                 struct err *e)
 {
     (void)w;
     return stored_read((const struct stored *)t, to, e);

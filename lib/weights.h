@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * weights: tensors by name out of a checkpoint directory, and safetensors out of a model (L4).
+ * weights: tensors by name out of a checkpoint directory, and safetensors out of a model
+ * (L4).
  *
- * Reads model.safetensors, model.safetensors.index.json with its shards, pytorch_model.bin
- * (zip and the older layout, and its index) through an allow-list reader that can run nothing.
- * safetensors are preferred.  F32, F16, BF16 and F64 become F32.
+ * Reads model.safetensors, model.safetensors.index.json with its shards,
+ * pytorch_model.bin (zip and the older layout, and its index) through an allow-list
+ * reader that can run nothing. safetensors are preferred.  F32, F16, BF16 and F64 become
+ * F32.
  */
 #ifndef BERTUTILS_WEIGHTS_H
 #define BERTUTILS_WEIGHTS_H
@@ -23,14 +25,18 @@ struct weight {
     int64_t n;         /* product of dims */
 };
 
-/* ERR_NOINPUT when the directory has no weights, ERR_DATA naming file and tensor when malformed. */
+/*
+ * ERR_NOINPUT when the directory has no weights, ERR_DATA naming file and tensor when
+ * malformed.
+ */
 struct weights *weights_open(const char *dir, struct err *e) MUST_USE;
 void weights_close(struct weights *w);
 size_t weights_count(const struct weights *w);
 const struct weight *weights_at(const struct weights *w, size_t i);
 const struct weight *weights_find(const struct weights *w, const char *name);
 /* All n values of a tensor as floats. */
-int weights_read(const struct weights *w, const struct weight *t, float *to, struct err *e) MUST_USE;
+int weights_read(const struct weights *w, const struct weight *t, float *to,
+                 struct err *e) MUST_USE;
 
 /* ---- writing safetensors ---- */
 struct safetensor {
@@ -40,9 +46,9 @@ struct safetensor {
     int64_t n;
 };
 /*
- * Writes a safetensors file of F32 tensors to fd: header with __metadata__ {"format":"pt"},
- * tensors in the order of their names, no holes, 8 + header a multiple of 8.  fill() is called
- * for each in that order and gives its host data.
+ * Writes a safetensors file of F32 tensors to fd: header with __metadata__
+ * {"format":"pt"}, tensors in the order of their names, no holes, 8 + header a multiple
+ * of 8.  fill() is called for each in that order and gives its host data.
  */
 int safetensors_write(int fd, const char *file, const struct safetensor *t, size_t n,
                       const float *(*fill)(void *ctx, size_t i, struct err *e), void *ctx,

@@ -51,11 +51,15 @@ bool zipdir_probe(const struct tensorfile *f)
 }
 
 struct directory {
-    uint64_t at, size, entries, end; /* end: where the records behind the directory start */
+    uint64_t at, size, entries,
+        end; /* end: where the records behind the directory start */
 };
 
-/* The numbers of the zip64 end record, when there is a locator before the ordinary one. */
-static int find_end64(struct zipdir *z, uint64_t end_at, struct directory *d, struct err *e)
+/*
+ * The numbers of the zip64 end record, when there is a locator before the ordinary one.
+ */
+static int find_end64(struct zipdir *z, uint64_t end_at, struct directory *d,
+                      struct err *e)
 {
     unsigned char locator[LOCATOR64_SIZE], end[END64_SIZE];
     uint64_t at;
@@ -85,7 +89,8 @@ static int find_end64(struct zipdir *z, uint64_t end_at, struct directory *d, st
 static int find_end(struct zipdir *z, struct directory *d, struct err *e)
 {
     const uint64_t size = z->f->size;
-    const size_t n = size < END_SIZE + COMMENT_MAX ? (size_t)size : END_SIZE + COMMENT_MAX;
+    const size_t n =
+        size < END_SIZE + COMMENT_MAX ? (size_t)size : END_SIZE + COMMENT_MAX;
     unsigned char *tail = tensorfile_get(z->f, size - n, n, e);
     size_t at = n < END_SIZE ? 0 : n - END_SIZE + 1;
     int rc = -1;
@@ -120,8 +125,8 @@ static int find_end(struct zipdir *z, struct directory *d, struct err *e)
 }
 
 /* The 64-bit numbers of an entry whose 32-bit ones are all ones. */
-static int read_zip64(struct zipdir *z, const unsigned char *extra, size_t n, uint64_t *field[3],
-                      struct err *e)
+static int read_zip64(struct zipdir *z, const unsigned char *extra, size_t n,
+                      uint64_t *field[3], struct err *e)
 {
     while (n >= 4) {
         const size_t size = u16(extra + 2);
@@ -193,7 +198,8 @@ static int add_entry(struct zipdir *z, const unsigned char *p, size_t n, size_t 
 
 static int compare_entries(const void *a, const void *b)
 {
-    return strcmp(((const struct zip_entry *)a)->name, ((const struct zip_entry *)b)->name);
+    return strcmp(((const struct zip_entry *)a)->name,
+                  ((const struct zip_entry *)b)->name);
 }
 
 int zipdir_open(struct zipdir *z, const struct tensorfile *f, struct err *e)
@@ -264,7 +270,8 @@ int zipdir_find(const struct zipdir *z, const char *name, struct zip_entry *foun
     at = entry->header_at + LOCAL_SIZE + n + u16(local + 28);
     free(local);
     if (!fits || at > z->end || entry->size > z->end - at)
-        return err_set(e, ERR_DATA, "'%s': damaged zip archive: entry '%s'", z->f->name, name);
+        return err_set(e, ERR_DATA, "'%s': damaged zip archive: entry '%s'", z->f->name,
+                       name);
     *found = *entry;
     found->at = at;
     return 1;

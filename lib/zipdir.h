@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * zipdir: where the entries of a zip archive lie, for checkpoints that are zip files (L4).
+ * zipdir: where the entries of a zip archive lie, for checkpoints that are zip files
+ * (L4).
  *
  * Only stored entries, as torch.save writes them: their bytes are read in place and never
  * unpacked.  Compressed or encrypted entries, several disks, two entries of one name and
- * anything that does not lie inside the file are ERR_DATA.  (Format: PKWARE's APPNOTE.TXT.)
- * Archives of data go through libarchive; it does not tell where an entry's bytes are.
+ * anything that does not lie inside the file are ERR_DATA.  (Format:  PKWARE's
+ * APPNOTE.TXT.) Archives of data go through libarchive; it does not tell where an entry's
+ * bytes are.
  */
 #ifndef BERTUTILS_ZIPDIR_H
 #define BERTUTILS_ZIPDIR_H
