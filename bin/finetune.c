@@ -58,6 +58,7 @@ int main(int argc, char **argv)
     int first;
 
     signal(SIGPIPE, SIG_IGN); /* a reader that leaves must not cost the model */
+    msg_guard();
     if (opt_parse(&tool, argc, argv, &o, &first, &m, &e) == 0) {
         job.command = opt_command(&tool, argc, argv, &e);
         job.full_command = opt_full_command(argc, argv, &e);

@@ -15,8 +15,8 @@ struct values {
 static const struct opt options[] = {
     {"model", 'm', OPT_TEXT, AT(s.model), "MODEL",
      "the classifier: a directory or a name [$BERTUTILS_MODEL]", 0, 0, 0},
-    {"probs", 0, OPT_FLAG, AT(probs), NULL, "write probabilities, p:LABEL [the default]", 0, 0,
-     0},
+    {"probs", 0, OPT_FLAG, AT(probs), NULL,
+     "write probabilities, p:LABEL [the default]", 0, 0, 0},
     {"logits", 0, OPT_FLAG, AT(s.logits), NULL, "write logits, z:LABEL", 0, 0, 0},
     {"max-len", 0, OPT_INT, AT(s.max_len), "N",
      "cut inputs to N tokens, specials included [the model's limit]", 0, 1, 1e9},
@@ -54,6 +54,7 @@ int main(int argc, char **argv)
     int first;
     const int rc = opt_parse(&tool, argc, argv, &v, &first, &m, &e);
 
+    msg_guard();
     if (rc == 0 && !v.s.model && !getenv("BERTUTILS_MODEL"))
         err_set(&e, ERR_USAGE, "no model: name the classifier with -m; try 'score --help'");
     else if (rc == 0 && v.probs && v.s.logits)

@@ -123,6 +123,25 @@ static void msg_error(struct msg *m, const char *format, ...)
     va_end(args);
 }
 
+/* std::set_terminate; NULL in a tool without C++ libraries. */
+extern void *set_terminate(void (*handler)(void)) __asm__("_ZSt13set_terminatePFvvE")
+    __attribute__((weak));
+
+static void terminated(void)
+{
+    static const char text[] = ": out of memory (oneDNN could not go on)\n";
+
+    msg_write(program_invocation_short_name, strlen(program_invocation_short_name));
+    msg_write(text, sizeof text - 1);
+    _exit(ERR_INTERNAL);
+}
+
+void msg_guard(void)
+{
+    if (set_terminate)
+        set_terminate(terminated);
+}
+
 int msg_finish(struct msg *m, struct err *e)
 {
     msg_progress_end(m);

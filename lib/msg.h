@@ -42,6 +42,13 @@ void msg_progress(struct msg *m, const char *format, ...) ERR_FORMAT(2, 3);
 void msg_progress_end(struct msg *m);
 
 /*
+ * For tools that link a C++ library (oneDNN): where it runs out of memory it throws, which no
+ * C code can catch.  After this call that ends the process with a message and
+ * ERR_INTERNAL, not with abort().
+ */
+void msg_guard(void);
+
+/*
  * The end of every main: closes stdout and checks it, prints the error if there is one, and
  * returns the exit status.  Does not exit.
  */
