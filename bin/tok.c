@@ -6,6 +6,7 @@
 #include "opt.h"
 #include "tokenize.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -95,9 +96,8 @@ static const struct opt_tool encode_tool = {
                 "  tok --text 4 --label 2 cola_public.zip --member '*/raw/in_domain_train.tsv'\n"
                 "  tok --text title,abstract --join . --label field papers.jsonl -o p.toks.zst\n"
                 "  tok -d --columns key,label,len,text p.toks.zst",
-    .operands = "FILE is text, TSV, CSV or JSON lines, also compressed or in a zip or tar archive; - "
-                "and no FILE at all\nis standard input.  COL is a header name, a JSON key or a "
-                "number from 1.",
+    .operands = "FILE is text, TSV, CSV or JSON lines, also compressed or in a zip or tar archive;\n"
+                "- and none at all is standard input.  COL is a name, a JSON key or a number.",
     .options = encode_options,
     .n_options = sizeof encode_options / sizeof encode_options[0],
 };
@@ -237,6 +237,7 @@ int main(int argc, char **argv)
     char *command = NULL;
     int first, rc = opt_parse(tool, argc, argv, &v, &first, &m, &e);
 
+    mallopt(M_MMAP_THRESHOLD, 1 << 20); /* large buffers go back to the system at once */
     if (rc == 0 && first == argc && isatty(STDIN_FILENO))
         rc = err_set(&e, ERR_USAGE, "nothing to read: give a FILE or pipe text into tok; see "
                      "'tok -h'");

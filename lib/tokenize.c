@@ -16,7 +16,7 @@
 #include <time.h>
 
 /* Text in flight beyond which reading waits; one job may always go on. */
-enum { FLIGHT = 24 << 20, LARGE_IDS = 1 << 20 };
+enum { FLIGHT = 12 << 20, LARGE_IDS = 1 << 20, MOST_ENCODERS = 24 };
 
 struct job {
     struct record_chunk chunk;
@@ -183,10 +183,13 @@ static int write_job(void *ctx, void *job, struct err *e)
         from = b;
     }
     l->report->invalid_utf8 += j->chunk.invalid_utf8;
+    /* What is large must be free again before another large one may be read. */
     if (j->ids.cap > LARGE_IDS) {
         tok_ids_free(&j->ids);
         j->ids = (struct tok_ids){0};
     }
+    if (j->chunk.bytes.cap > LARGE_IDS)
+        record_chunk_free(&j->chunk);
     change_flight(l, 0, j->bytes);
     progress(l);
     return 0;
@@ -246,7 +249,10 @@ int tokenize(struct records *in, const struct tokenizer *t, struct toks_header *
                      .msg = m};
     struct toks_write_options write = o->write;
     /* Compression is a tenth of the work: a thread of its own pays from four on. */
-    const int packers = o->threads >= 4 ? o->threads / 4 : 0;
+    const int packers = o->threads >= 16 ? 2 : o->threads >= 4;
+    /* Reading and writing are serial; more encoders than this only take memory. */
+    const int encoders = o->threads - packers < MOST_ENCODERS ? o->threads - packers
+                                                               : MOST_ENCODERS;
     const double start = seconds(CLOCK_MONOTONIC);
     int rc;
 
@@ -265,7 +271,7 @@ int tokenize(struct records *in, const struct tokenizer *t, struct toks_header *
     if (!rc) {
         pthread_mutex_init(&l.lock, NULL);
         pthread_cond_init(&l.landed, NULL);
-        rc = run(&l, t, o->threads - packers, e);
+        rc = run(&l, t, encoders, e);
         pthread_cond_destroy(&l.landed);
         pthread_mutex_destroy(&l.lock);
         msg_progress_end(m);
