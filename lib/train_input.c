@@ -155,7 +155,9 @@ static char *absolute(const char *path, struct err *e)
     base = strrchr(copy, '/') ? strrchr(copy, '/') + 1 : copy;
     base = mem_dup(base, e);
     parent = base ? realpath(dirname(copy), NULL) : NULL;
-    joined = base ? io_join(parent ? parent : ".", base, e) : NULL;
+    if (!parent && errno == ENOMEM)
+        err_oom(e, "path", n);
+    joined = base && !e->code ? io_join(parent ? parent : ".", base, e) : NULL;
     free(parent);
     free(base);
     free(copy);
