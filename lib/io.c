@@ -122,7 +122,8 @@ char *io_join(const char *dir, const char *name, struct err *e)
 {
     struct buf b = {0};
 
-    if (buf_addf(&b, e, "%s%s%s", dir, *dir && dir[strlen(dir) - 1] == '/' ? "" : "/", name)) {
+    if (buf_addf(&b, e, "%s%s%s", dir, *dir && dir[strlen(dir) - 1] == '/' ? "" : "/",
+                 name)) {
         buf_free(&b);
         return NULL;
     }
@@ -155,7 +156,8 @@ static char *dir_of(const char *path, struct err *e)
     return dir;
 }
 
-/* A name beside `path` that nobody else has: process id and a counter, tried until free. */
+/* A name beside `path` that nobody else has: process id and a counter, tried until free.
+ */
 static char *temp_name(const char *path, unsigned attempt, struct err *e)
 {
     struct buf b = {0};
@@ -164,7 +166,8 @@ static char *temp_name(const char *path, unsigned attempt, struct err *e)
 
     if (!dir)
         return NULL;
-    if (buf_addf(&b, e, "%s/.%s.%ld.%u.tmp", dir, base ? base + 1 : path, (long)getpid(), attempt))
+    if (buf_addf(&b, e, "%s/.%s.%ld.%u.tmp", dir, base ? base + 1 : path, (long)getpid(),
+                 attempt))
         buf_free(&b);
     free(dir);
     return b.data;
@@ -190,7 +193,8 @@ static int open_named_temp(struct io_out *o, struct err *e)
     return -1;
 }
 
-/* Devices and pipes named by -o (such as /dev/full) are written in place: they have no "whole". */
+/* Devices and pipes named by -o (such as /dev/full) are written in place: they have no
+ * "whole". */
 static bool written_in_place(const char *path)
 {
     struct stat st;
@@ -209,7 +213,8 @@ int io_out_open(struct io_out *o, const char *path, struct err *e)
     o->name = path;
     if (written_in_place(path)) {
         o->fd = open(path, O_WRONLY | O_CLOEXEC);
-        return o->fd >= 0 ? 0 : err_sys(e, ERR_CREATE, "cannot open '%s' for writing", path);
+        return o->fd >= 0 ? 0
+                          : err_sys(e, ERR_CREATE, "cannot open '%s' for writing", path);
     }
     if (io_is_dir(path))
         return err_set(e, ERR_CREATE, "cannot create '%s': it is a directory", path);
@@ -230,7 +235,8 @@ int io_out_open(struct io_out *o, const char *path, struct err *e)
     return -1;
 }
 
-/* Gives an O_TMPFILE file a temporary name, so that rename can put it over an older file. */
+/* Gives an O_TMPFILE file a temporary name, so that rename can put it over an older file.
+ */
 static int link_temp(struct io_out *o, struct err *e)
 {
     char proc[64];
@@ -261,7 +267,8 @@ int io_sync_dir(const char *path, struct err *e)
     if (fd < 0)
         return err_sys(e, ERR_IO, "cannot open directory '%s'", path);
     rc = fsync(fd);
-    /* Some file systems cannot sync a directory, and say so; there is nothing more to do. */
+    /* Some file systems cannot sync a directory, and say so; there is nothing more to do.
+     */
     if (rc != 0 && errno != EINVAL && errno != EROFS) {
         err_sys(e, ERR_IO, "cannot sync directory '%s'", path);
         close(fd);
@@ -273,7 +280,7 @@ int io_sync_dir(const char *path, struct err *e)
 
 int io_publish(struct io_out *o, struct err *e)
 {
-    char *dir;
+    char *dir = NULL;
     int rc;
 
     if (!o->path) {
@@ -282,6 +289,10 @@ int io_publish(struct io_out *o, struct err *e)
         o->fd = -1;
         return e->code ? -1 : 0;
     }
+    /* What can fail for want of memory comes before the file appears. */
+    dir = dir_of(o->path, e);
+    if (!dir)
+        goto fail;
     if (fsync(o->fd) != 0) {
         err_sys(e, ERR_IO, "cannot sync '%s'", o->path);
         goto fail;
@@ -300,13 +311,13 @@ int io_publish(struct io_out *o, struct err *e)
     }
     free(o->temp);
     o->temp = NULL;
-    dir = dir_of(o->path, e);
-    rc = dir ? io_sync_dir(dir, e) : -1;
+    rc = io_sync_dir(dir, e);
     free(dir);
     free(o->path);
     o->path = NULL;
     return rc;
 fail:
+    free(dir);
     io_discard(o);
     return -1;
 }

@@ -267,9 +267,13 @@ static json_t *limits_array(const struct stream_stat *s)
     json_t *list = json_array();
 
     for (int i = 0; i < STAT_LIMITS; i++)
-        json_array_append_new(list, json_pack("{s:i,s:I,s:I}", "limit", stat_limits[i],
-                                              "records", (json_int_t)s->cut_records[i],
-                                              "tokens", (json_int_t)s->cut_tokens[i]));
+        if (json_array_append_new(list,
+                                  json_pack("{s:i,s:I,s:I}", "limit", stat_limits[i],
+                                            "records", (json_int_t)s->cut_records[i],
+                                            "tokens", (json_int_t)s->cut_tokens[i]))) {
+            json_decref(list);
+            return NULL;
+        }
     return list;
 }
 

@@ -62,12 +62,27 @@ bool tokchain_valid(const json_t *pg)
     return true;
 }
 
+json_t *tokchain_parse(const char *json, size_t n, json_error_t *why, struct err *e)
+{
+    const size_t flags = JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL;
+    json_t *one = json_loadb(json, n, flags, why), *two = json_loadb(json, n, flags, why);
+    const bool same = one && two ? json_equal(one, two) : one == two;
+
+    json_decref(two);
+    if (same)
+        return one;
+    json_decref(one);
+    err_oom(e, "JSON", n);
+    return NULL;
+}
+
 json_t *tokchain_json(const char *provenance, struct err *e)
 {
     json_error_t why;
-    json_t *pg = provenance ? json_loads(provenance, JSON_REJECT_DUPLICATES, &why)
-                            : json_array();
+    json_t *pg;
 
+    pg = provenance ? tokchain_parse(provenance, strlen(provenance), &why, e)
+                    : json_array();
     if (pg && tokchain_valid(pg))
         return pg;
     json_decref(pg);
@@ -171,7 +186,10 @@ static json_t *renamed(const json_t *names, const json_t *pp)
         return json_null();
     list = json_array();
     json_array_foreach((json_t *)pp, k, one)
-        json_array_append(list, json_object_get(names, json_string_value(one)));
+        if (json_array_append(list, json_object_get(names, json_string_value(one)))) {
+            json_decref(list);
+            return NULL;
+        }
     return list;
 }
 
@@ -200,7 +218,7 @@ int tokchain_join(char **provenance, const char *other, struct err *e)
     if (!bad)
         json_array_foreach(add, i, step) {
             json_t *pp = renamed(names, json_object_get(step, "pp"));
-            json_t *id = same_step(pg, step, pp), *copy;
+            json_t *id = pp ? same_step(pg, step, pp) : NULL, *copy;
 
             if (!id) {
                 id = new_id(pg, field(step, *field(step, "pn") ? "pn" : "id"));

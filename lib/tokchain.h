@@ -15,6 +15,14 @@
 #include <jansson.h>
 #include <stdbool.h>
 
+/*
+ * Parses JSON without trusting it; NULL with *why, or with *e when out of memory.  Short
+ * of memory the JSON library leaves characters out and says nothing, hence two readings,
+ * which must agree.
+ */
+json_t *tokchain_parse(const char *json, size_t n, json_error_t *why,
+                       struct err *e) MUST_USE;
+
 bool tokchain_valid(const json_t *pg);
 /* The array as JSON values; NULL text is the empty chain.  NULL and *e when it is not
  * valid. */

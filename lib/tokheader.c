@@ -70,12 +70,14 @@ static json_t *pieces_json(const struct template_piece *at, int n)
         json_t *pair = json_array();
 
         /* The _new functions take NULL as a failure and free what they are given. */
-        json_array_append_new(pair, id);
-        json_array_append_new(pair, json_integer(at[i].type));
-        if (json_array_append_new(list, pair)) {
+        if (json_array_append_new(pair, id) ||
+            json_array_append_new(pair, json_integer(at[i].type)) ||
+            json_array_append(list, pair)) {
+            json_decref(pair);
             json_decref(list);
             return NULL;
         }
+        json_decref(pair);
     }
     return list;
 }
@@ -196,7 +198,9 @@ static json_t *parse(const char *json, size_t n, const char *what, struct err *e
         err_set(e, ERR_DATA, "%s of the stream is too long or too deep", what);
         return NULL;
     }
-    o = json_loadb(json, n, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &why);
+    o = tokchain_parse(json, n, &why, e);
+    if (!o && e->code)
+        return NULL;
     if (!json_is_object(o)) {
         err_set(e, ERR_DATA, "%s of the stream is damaged: %s", what,
                 o ? "no JSON object" : why.text);
@@ -436,9 +440,13 @@ static json_t *labels_json(const struct tokend *end, struct err *e)
     for (size_t i = 0; list && i < end->labels->n; i++) {
         json_t *pair = json_array();
 
-        json_array_append_new(pair, json_stringn(all[i].text, all[i].len));
-        json_array_append_new(pair, json_integer((json_int_t)all[i].count));
-        json_array_append_new(list, pair);
+        if (json_array_append_new(pair, json_stringn(all[i].text, all[i].len)) ||
+            json_array_append_new(pair, json_integer((json_int_t)all[i].count)) ||
+            json_array_append(list, pair)) {
+            json_decref(list);
+            list = NULL;
+        }
+        json_decref(pair);
     }
     free(all);
     return list;
