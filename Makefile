@@ -28,8 +28,8 @@ L0 = err mem msg par opt template utf8 lengths stop
 L1 = io zio zio_out intern tokblock tokchain tokheader tokstream tokunit \
      tokstream_read tokstream_write tokcheck utf8fix feed gunzip unpack \
      members source columns delim jsonl detect labelcheck chunk rows records modelpath
-L2 = unidata normalize pretoken trie vocabmap wordpiece bpe added tokjson tokfiles \
-     tokenizer tokencode bertscan decode tokenize detok
+L2 = unidata normalize pretoken trie vocabmap wordpiece bpe added jsonscan tokvocab \
+     tokjson tokfiles tokenizer tokencode bertscan decode tokenize detok
 L2_TRAIN = wordcount pairmerge vocabfiles vocabtrain
 L3 = dataset batch mask order labels schedule split seen shard_out shard stat
 L4 = backend config tensorfile safetensors safetensors_write zipdir pickle_vm pickle weights \
@@ -100,7 +100,13 @@ $(UNITS:%=$(O)/unit/%): $(O)/unit/%: $(O)/tests/unit/%.o $(unit_objects)
 	$(SAY_LINK)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(LIBS_model)
 
-units: $(UNITS:%=$(O)/unit/%)
+units: $(UNITS:%=$(O)/unit/%) $(O)/faults/faults.so
+
+# What tests/faults.bats preloads; not for a build with sanitizers, which have their own malloc.
+$(O)/faults/faults.so: tests/faults/faults.c
+	@mkdir -p $(@D)
+	$(SAY_LINK)
+	$(Q)$(CC) -std=c11 -D_GNU_SOURCE $(WARN) -O1 -g -fPIC -fno-builtin -shared -o $@ $< -ldl
 
 # Small drivers that show the outside judge what no tool prints.
 PARITY_TOOLS = $(patsubst tests/parity/%.c,$(O)/parity/%,$(wildcard tests/parity/*.c))
@@ -121,7 +127,8 @@ bench-ops: $(O)/bench/bench_ops
 # ---- what users run ----
 check: deps
 	@$(MAKE) --no-print-directory -j$(JOBS) tools units
-	@BERTUTILS_BIN='$(abspath $(BIN))' tests/run -u $(O)/unit $(TESTS)
+	@BERTUTILS_BIN='$(abspath $(BIN))' BERTUTILS_FAULTS='$(abspath $(O))/faults/faults.so' \
+	    tests/run -u $(O)/unit $(TESTS)
 demo: deps
 	@$(MAKE) --no-print-directory -j$(JOBS) tools
 	@PATH='$(abspath $(BIN)):'"$$PATH" sh pipelines/demo.sh

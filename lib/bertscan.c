@@ -92,33 +92,6 @@ static struct masks classify(const uint8_t *p, uint8_t *lower, bool fold)
 }
 #endif
 
-/* Encodes text that needs the general path; short pieces are remembered as they are. */
-static int encode_unit(struct encoder *enc, const uint8_t *p, size_t n)
-{
-    const unsigned tag = MEMO_RAW | (unsigned)n;
-    uint8_t copy[MEMO_KEY] = {0};
-    struct memo_key k;
-    struct memo_entry *m;
-    size_t from;
-
-    if (n > MEMO_KEY)
-        return encoder_text(enc, p, n);
-    memcpy(copy, p, n);
-    k = memo_key_wide(copy, n);
-    m = &enc->memo[memo_slot(&k, tag)];
-    if (encoder_room(enc, MEMO_IDS))
-        return -1;
-    if (memo_holds(m, &k, tag)) {
-        memo_emit(m, enc->out);
-        return 0;
-    }
-    from = enc->out->n;
-    if (encoder_text(enc, p, n))
-        return -1;
-    memo_store(m, &k, tag, enc->out, from);
-    return 0;
-}
-
 /* The end of a unit for the general path that goes on at p[at]: a blank or punctuation. */
 static size_t unit_end(const uint8_t *p, size_t n, size_t at)
 {
@@ -155,7 +128,7 @@ static int block_words(struct encoder *enc, struct scan *s, struct masks m, unsi
             s->open = s->at + (unsigned)__builtin_ctzll(start);
             start &= start - 1;
         }
-        if (encoder_word(enc, s->lower + s->open, last - s->open, true))
+        if (encoder_queue(enc, s->lower + s->open, last - s->open, 0))
             return -1;
         s->open = NOT_OPEN;
         end &= end - 1;
@@ -163,7 +136,7 @@ static int block_words(struct encoder *enc, struct scan *s, struct masks m, unsi
     if (start)
         s->open = s->at + (unsigned)__builtin_ctzll(start);
     if (bits && punct >> (bits - 1) & 1) {
-        if (encoder_word(enc, s->lower + s->open, 1, true))
+        if (encoder_queue(enc, s->lower + s->open, 1, 0))
             return -1;
         s->open = NOT_OPEN;
     }
@@ -201,9 +174,13 @@ int encoder_bert(struct encoder *enc, const uint8_t *p, size_t n)
 
             s.at = unit_end(p, n, s.at);
             s.open = NOT_OPEN;
-            if (encode_unit(enc, p + start, s.at - start))
+            /* As it was, where it may be read beyond its end. */
+            memcpy(lower + start, p + start, s.at - start);
+            if (encoder_queue(enc, lower + start, s.at - start, MEMO_RAW))
                 return -1;
         }
     }
-    return s.open == NOT_OPEN ? 0 : encoder_word(enc, lower + s.open, n - s.open, true);
+    if (s.open != NOT_OPEN && encoder_queue(enc, lower + s.open, n - s.open, 0))
+        return -1;
+    return encoder_flush(enc);
 }

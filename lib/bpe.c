@@ -5,18 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SHORT_WORD = 48 };
+/* Places of a short word take six bits beside a rank. */
+enum { SHORT_WORD = 60, PLACE_BITS = 6, NO_RANK = 0xffffffff };
 
-/* A symbol of a long word; merged ones are unlinked. */
+/* A symbol of a long word, and the merge with the one behind it. */
 struct bpe_symbol {
     uint32_t id;
+    uint32_t rank;       /* NO_RANK: it cannot be merged, or is gone */
     uint32_t prev, next; /* UINT32_MAX at the ends */
-};
-
-struct bpe_pair {
-    uint32_t rank, at; /* at: the left symbol */
-    uint64_t pair;     /* ids when it was pushed: an entry that no longer fits is stale */
-    uint32_t id;
 };
 
 void bpe_scratch_free(struct bpe_scratch *s)
@@ -56,6 +52,9 @@ int bpe_byte(uint32_t letter)
 
 int bpe_init(struct bpe *b, const struct vocabmap *v, size_t n, struct err *e)
 {
+    if (v->size > (size_t)1 << BPE_ID_BITS || n >= (size_t)1 << BPE_ID_BITS)
+        return err_set(e, ERR_DATA, "a byte-level vocabulary of more than %d tokens or merges",
+                       1 << BPE_ID_BITS);
     b->bytes_only = true;
     for (int byte = 0; byte < 256; byte++) {
         uint8_t letter[4];
@@ -66,40 +65,66 @@ int bpe_init(struct bpe *b, const struct vocabmap *v, size_t n, struct err *e)
     }
     for (b->slots = 64; b->slots < n * 2;)
         b->slots *= 2;
-    b->merge = mem_alloc(b->slots, sizeof *b->merge, "merges", e);
-    if (!b->merge)
-        return -1;
-    for (size_t i = 0; i < b->slots; i++)
-        b->merge[i].pair = UINT64_MAX;
-    return 0;
+    b->slot = mem_alloc(b->slots, sizeof *b->slot, "merges", e);
+    b->made = mem_alloc(n, sizeof *b->made, "merges", e);
+    b->filter = mem_alloc((size_t)1 << BPE_FILTER_BITS >> 6, sizeof *b->filter, "merges", e);
+    return b->slot && b->made && b->filter ? 0 : -1;
 }
 
 void bpe_free(struct bpe *b)
 {
-    free(b->merge);
-    b->merge = NULL;
+    free(b->slot);
+    free(b->made);
+    free(b->filter);
+    b->slot = b->filter = NULL;
+    b->made = NULL;
 }
 
 static uint64_t pair_of(uint32_t left, uint32_t right)
 {
-    return (uint64_t)left << 32 | right;
+    return (uint64_t)left << BPE_ID_BITS | right;
 }
 
-static struct bpe_merge *find(const struct bpe *b, uint64_t pair)
+static uint64_t hash_of(uint64_t pair)
 {
-    size_t i = (size_t)((pair ^ pair >> 29) * 0x9e3779b97f4a7c15u >> 32) & (b->slots - 1);
+    return pair * 0x9e3779b97f4a7c15u;
+}
 
-    while (b->merge[i].pair != pair && b->merge[i].pair != UINT64_MAX)
+/* The slot of a pair: the one that holds it, or the free one where it belongs. */
+static size_t slot_of(const struct bpe *b, uint64_t pair)
+{
+    size_t i = (size_t)(hash_of(pair) >> 32) & (b->slots - 1);
+
+    while (b->slot[i] && b->slot[i] >> (BPE_ID_BITS + 1) != pair)
         i = (i + 1) & (b->slots - 1);
-    return &b->merge[i];
+    return i;
+}
+
+static size_t filter_bit(uint64_t pair)
+{
+    return (size_t)(hash_of(pair) >> (64 - BPE_FILTER_BITS));
+}
+
+uint32_t bpe_rank(const struct bpe *b, uint32_t left, uint32_t right)
+{
+    const uint64_t pair = pair_of(left, right);
+    const size_t bit = filter_bit(pair);
+
+    if (!(b->filter[bit / 64] >> bit % 64 & 1))
+        return NO_RANK;
+    /* A free slot has rank -1, which is NO_RANK. */
+    return (uint32_t)(b->slot[slot_of(b, pair)] & BPE_RANK_MASK) - 1;
 }
 
 void bpe_add(struct bpe *b, uint32_t left, uint32_t right, uint32_t rank, uint32_t id)
 {
-    struct bpe_merge *m = find(b, pair_of(left, right));
+    const uint64_t pair = pair_of(left, right);
+    const size_t bit = filter_bit(pair), i = slot_of(b, pair);
 
-    b->merges += m->pair == UINT64_MAX;
-    *m = (struct bpe_merge){pair_of(left, right), rank, id};
+    b->merges += b->slot[i] == 0;
+    b->slot[i] = pair << (BPE_ID_BITS + 1) | (rank + 1);
+    b->made[rank] = id;
+    b->filter[bit / 64] |= (uint64_t)1 << bit % 64;
 }
 
 /* The symbols that a word starts as; bytes without a token become `unk` or nothing. */
@@ -120,63 +145,65 @@ static size_t first_symbols(const struct bpe *b, const uint8_t *word, size_t n, 
     return count;
 }
 
-/* Merges a short word in place, with the ranks of all neighbours at hand. */
+/*
+ * Merges a short word.  The pairs are rank << 6 | place, so that the lowest is the one to
+ * merge next; symbols stay at their places and are linked.
+ */
 static size_t merge_short(const struct bpe *b, uint32_t *id, size_t n)
 {
-    uint32_t rank[SHORT_WORD], made[SHORT_WORD];
+    uint32_t pair[SHORT_WORD + 1];
+    uint8_t next[SHORT_WORD + 1], prev[SHORT_WORD + 1];
+    size_t count = 0;
 
-    for (size_t i = 0; i + 1 < n; i++) {
-        const struct bpe_merge *m = find(b, pair_of(id[i], id[i + 1]));
+    for (size_t i = 0; i < n; i++) {
+        const uint32_t rank = i + 1 < n ? bpe_rank(b, id[i], id[i + 1]) : NO_RANK;
 
-        rank[i] = m->pair == UINT64_MAX ? UINT32_MAX : m->rank;
-        made[i] = m->id;
+        pair[i] = rank == NO_RANK ? NO_RANK : rank << PLACE_BITS | (uint32_t)i;
+        next[i] = (uint8_t)(i + 1);
+        prev[i] = (uint8_t)(i - 1);
     }
-    while (n > 1) {
-        uint32_t best = UINT32_MAX;
-        size_t at = 0;
+    for (;;) {
+        uint32_t best = NO_RANK, rank;
+        size_t i, right, k;
 
-        for (size_t i = 0; i + 1 < n; i++) {
-            if (rank[i] < best) {
-                best = rank[i];
-                at = i;
-            }
-        }
-        if (best == UINT32_MAX)
+        for (k = 0; k + 1 < n; k++)
+            best = pair[k] < best ? pair[k] : best;
+        if (best == NO_RANK)
             break;
-        id[at] = made[at];
-        n--;
-        for (size_t i = at + 1; i < n; i++) {
-            id[i] = id[i + 1];
-            rank[i] = rank[i + 1];
-            made[i] = made[i + 1];
-        }
-        for (size_t i = at ? at - 1 : 0; i <= at && i + 1 < n; i++) {
-            const struct bpe_merge *m = find(b, pair_of(id[i], id[i + 1]));
-
-            rank[i] = m->pair == UINT64_MAX ? UINT32_MAX : m->rank;
-            made[i] = m->id;
+        i = best & ((1u << PLACE_BITS) - 1);
+        id[i] = b->made[best >> PLACE_BITS];
+        right = next[i];
+        pair[right] = NO_RANK;
+        next[i] = next[right];
+        rank = next[i] < n ? bpe_rank(b, id[i], id[next[i]]) : NO_RANK;
+        pair[i] = rank == NO_RANK ? NO_RANK : rank << PLACE_BITS | (uint32_t)i;
+        prev[next[i]] = (uint8_t)i;
+        if (i > 0) {
+            k = prev[i];
+            rank = bpe_rank(b, id[k], id[i]);
+            pair[k] = rank == NO_RANK ? NO_RANK : rank << PLACE_BITS | (uint32_t)k;
         }
     }
-    return n;
+    for (size_t i = 0; i < n; i = next[i])
+        id[count++] = id[i];
+    return count;
 }
 
-static bool goes_before(const struct bpe_pair *a, const struct bpe_pair *b)
+/*
+ * A heap's entry is rank << 32 | place, so that the lowest is the pair to merge next.  One
+ * whose place no longer has that rank is stale: ranks are of one pair each.
+ */
+static void sift_down(uint64_t *heap, size_t n, size_t at)
 {
-    return a->rank < b->rank || (a->rank == b->rank && a->at < b->at);
-}
-
-static void sift_down(struct bpe_pair *heap, size_t n, size_t at)
-{
-    const struct bpe_pair moved = heap[at];
+    const uint64_t moved = heap[at];
 
     for (;;) {
         size_t child = at * 2 + 1;
 
         if (child >= n)
             break;
-        if (child + 1 < n && goes_before(&heap[child + 1], &heap[child]))
-            child++;
-        if (!goes_before(&heap[child], &moved))
+        child += child + 1 < n && heap[child + 1] < heap[child];
+        if (heap[child] >= moved)
             break;
         heap[at] = heap[child];
         at = child;
@@ -184,70 +211,70 @@ static void sift_down(struct bpe_pair *heap, size_t n, size_t at)
     heap[at] = moved;
 }
 
-static void push(struct bpe_pair *heap, size_t *n, struct bpe_pair pair)
+static void push(uint64_t *heap, size_t *n, uint64_t entry)
 {
     size_t at = (*n)++;
 
-    for (; at > 0 && goes_before(&pair, &heap[(at - 1) / 2]); at = (at - 1) / 2)
+    for (; at > 0 && entry < heap[(at - 1) / 2]; at = (at - 1) / 2)
         heap[at] = heap[(at - 1) / 2];
-    heap[at] = pair;
+    heap[at] = entry;
 }
 
-/* The heap entry of the pair that starts at symbol i, if it can be merged. */
-static bool entry_at(const struct bpe *b, const struct bpe_symbol *symbol, uint32_t i,
-                     struct bpe_pair *out)
+/* Looks up the merge at symbol i, and pushes it when there is one. */
+static void look_at(const struct bpe *b, struct bpe_symbol *symbol, uint32_t i, uint64_t *heap,
+                    size_t *n)
 {
     const uint32_t next = symbol[i].next;
-    const struct bpe_merge *m;
 
+    symbol[i].rank = NO_RANK;
     if (next == UINT32_MAX)
-        return false;
-    m = find(b, pair_of(symbol[i].id, symbol[next].id));
-    *out = (struct bpe_pair){m->rank, i, m->pair, m->id};
-    return m->pair != UINT64_MAX;
+        return;
+    symbol[i].rank = bpe_rank(b, symbol[i].id, symbol[next].id);
+    if (symbol[i].rank != NO_RANK)
+        push(heap, n, (uint64_t)symbol[i].rank << 32 | i);
 }
 
-/* Merges the pair at symbol i, and pushes the two new pairs. */
-static void merge_at(const struct bpe *b, struct bpe_symbol *symbol, const struct bpe_pair *top,
-                     struct bpe_pair *heap, size_t *n)
+/* Merges symbol i with the one behind it. */
+static void merge_at(const struct bpe *b, struct bpe_symbol *symbol, uint32_t i, uint64_t *heap,
+                     size_t *n)
 {
-    const uint32_t i = top->at, right = symbol[i].next, after = symbol[right].next;
-    struct bpe_pair pair;
+    const uint32_t right = symbol[i].next, after = symbol[right].next;
 
-    symbol[i].id = top->id;
+    symbol[i].id = b->made[symbol[i].rank];
     symbol[i].next = after;
-    symbol[right].id = UINT32_MAX; /* gone: no entry fits it any more */
+    symbol[right].rank = NO_RANK;
     if (after != UINT32_MAX)
         symbol[after].prev = i;
-    if (symbol[i].prev != UINT32_MAX && entry_at(b, symbol, symbol[i].prev, &pair))
-        push(heap, n, pair);
-    if (entry_at(b, symbol, i, &pair))
-        push(heap, n, pair);
+    if (symbol[i].prev != UINT32_MAX)
+        look_at(b, symbol, symbol[i].prev, heap, n);
+    look_at(b, symbol, i, heap, n);
 }
 
 static size_t merge_long(const struct bpe *b, struct bpe_scratch *s, uint32_t *ids, size_t n)
 {
     struct bpe_symbol *const symbol = s->symbol;
-    struct bpe_pair *const heap = s->heap;
+    uint64_t *const heap = s->heap;
     size_t pairs = 0, count = 0;
 
-    for (size_t i = 0; i < n; i++)
-        symbol[i] = (struct bpe_symbol){ids[i], i ? (uint32_t)i - 1 : UINT32_MAX,
+    for (size_t i = 0; i < n; i++) {
+        const uint32_t rank = i + 1 < n ? bpe_rank(b, ids[i], ids[i + 1]) : NO_RANK;
+
+        symbol[i] = (struct bpe_symbol){ids[i], rank, i ? (uint32_t)i - 1 : UINT32_MAX,
                                         i + 1 < n ? (uint32_t)i + 1 : UINT32_MAX};
-    for (size_t i = 0; i < n; i++)
-        pairs += entry_at(b, symbol, (uint32_t)i, &heap[pairs]);
+        if (rank != NO_RANK)
+            heap[pairs++] = (uint64_t)rank << 32 | i;
+    }
     for (size_t i = pairs / 2; i-- > 0;)
         sift_down(heap, pairs, i);
     while (pairs > 0) {
-        const struct bpe_pair top = heap[0];
-        const struct bpe_symbol *at = &symbol[top.at];
+        const uint64_t top = heap[0];
+        const uint32_t at = (uint32_t)top;
 
         heap[0] = heap[--pairs];
         if (pairs)
             sift_down(heap, pairs, 0);
-        if (at->id != UINT32_MAX && at->next != UINT32_MAX &&
-            pair_of(at->id, symbol[at->next].id) == top.pair)
-            merge_at(b, symbol, &top, heap, &pairs);
+        if (symbol[at].rank == top >> 32)
+            merge_at(b, symbol, at, heap, &pairs);
     }
     for (uint32_t i = 0; i != UINT32_MAX; i = symbol[i].next)
         ids[count++] = symbol[i].id;

@@ -12,14 +12,20 @@
 
 #include "vocabmap.h"
 
-/* A merge: (left, right) becomes id; merges of lower rank go first. */
-struct bpe_merge {
-    uint64_t pair; /* left << 32 | right; UINT64_MAX: a free slot */
-    uint32_t rank, id;
+enum {
+    BPE_ID_BITS = 21, /* ids of byte-level vocabularies and ranks are below 1 << 21 */
+    BPE_RANK_MASK = (1 << (BPE_ID_BITS + 1)) - 1,
+    BPE_FILTER_BITS = 19
 };
 
+/*
+ * Merges are an open-addressed table of left << 43 | right << 22 | rank + 1, 0 a free place:
+ * eight to a cache line.
+ */
 struct bpe {
-    struct bpe_merge *merge; /* (slots) */
+    uint64_t *slot;    /* (slots) */
+    uint32_t *made;    /* the token that a merge makes, by rank */
+    uint64_t *filter;  /* one bit for the hash of every merge: most pairs are none */
     size_t slots, merges;
     int64_t byte_id[256]; /* -1: a byte that is no token */
     int64_t unk;          /* for such bytes; -1: they are left out */
@@ -31,7 +37,7 @@ struct bpe {
 /* What a long word is merged in; one a thread. */
 struct bpe_scratch {
     struct bpe_symbol *symbol;
-    struct bpe_pair *heap;
+    uint64_t *heap;
     size_t cap, heap_cap;
 };
 void bpe_scratch_free(struct bpe_scratch *s);
@@ -43,7 +49,10 @@ int bpe_byte(uint32_t letter);
 
 /* Room for n merges; then bpe_add for each (a pair given twice has its last rank). */
 int bpe_init(struct bpe *b, const struct vocabmap *v, size_t n, struct err *e) MUST_USE;
+/* Adds (left, right), which become id; rank < n. */
 void bpe_add(struct bpe *b, uint32_t left, uint32_t right, uint32_t rank, uint32_t id);
+/* The rank of a pair of ids, UINT32_MAX when it is no merge. */
+uint32_t bpe_rank(const struct bpe *b, uint32_t left, uint32_t right);
 void bpe_free(struct bpe *b);
 
 /* Writes the ids of a word of n bytes, at most n of them; returns how many, or -1 and *e. */

@@ -14,7 +14,7 @@ void tok_ids_free(struct tok_ids *ids)
 struct encoder *encoder_new(const struct tokenizer *t, struct err *e)
 {
     struct encoder *enc = mem_alloc(1, sizeof *enc, "encoder", e);
-    const size_t bytes = sizeof *enc->memo << MEMO_BITS;
+    const size_t bytes = sizeof *enc->memo << (MEMO_BITS + 1);
 
     if (!enc)
         return NULL;
@@ -56,6 +56,7 @@ void memo_store(struct memo_entry *m, const struct memo_key *k, unsigned tag,
 
     if (n > MEMO_IDS)
         return;
+    m[1] = m[0];
     memcpy(m->key, k->part, sizeof m->key);
     m->tag = (uint8_t)tag;
     m->n = (uint8_t)n;
@@ -90,6 +91,46 @@ int encoder_model(struct encoder *enc, const uint8_t *word, size_t n)
     return 0;
 }
 
+/* Raw text goes through the general path, whose words have a queue of their own. */
+static int raw_text(struct encoder *enc, const uint8_t *p, size_t n)
+{
+    int rc;
+
+    enc->level = 1;
+    rc = encoder_text(enc, p, n);
+    enc->level = 0;
+    return rc;
+}
+
+int encoder_flush(struct encoder *enc)
+{
+    struct word_queue *queue = &enc->queue[enc->level];
+    struct tok_ids *out = enc->out;
+    const unsigned n = queue->n;
+
+    queue->n = 0;
+    for (unsigned i = 0; i < n; i++) {
+        const struct queued *q = &queue->at[i];
+        const size_t from = out->n;
+
+        if (encoder_room(enc, MEMO_IDS))
+            return -1;
+        if (q->m && memo_holds(q->m, &q->key, q->tag)) {
+            memo_emit(q->m, out);
+            continue;
+        }
+        if (q->m && memo_holds(q->m + 1, &q->key, q->tag)) {
+            memo_emit(q->m + 1, out);
+            continue;
+        }
+        if (q->tag & MEMO_RAW ? raw_text(enc, q->p, q->n) : encoder_model(enc, q->p, q->n))
+            return -1;
+        if (q->m)
+            memo_store(q->m, &q->key, q->tag, out, from);
+    }
+    return 0;
+}
+
 /* The words of a piece that the steps before the last one made. */
 static int last_step(struct encoder *enc, enum pre_step step, const uint8_t *p, size_t n)
 {
@@ -97,11 +138,19 @@ static int last_step(struct encoder *enc, enum pre_step step, const uint8_t *p, 
     size_t at = 0;
 
     if (step == PRE_NONE)
-        return n ? encoder_word(enc, p, n, false) : 0;
+        return n && encoder_queue(enc, p, n, 0) ? -1 : encoder_flush(enc);
+    if (step == PRE_GPT2) {
+        for (size_t end; at < n; at = end) {
+            end = pre_gpt2_end(p, n, at);
+            if (encoder_queue(enc, p + at, end - at, 0))
+                return -1;
+        }
+        return encoder_flush(enc);
+    }
     while (pre_next(step, p, n, &at, &word))
-        if (encoder_word(enc, p + word.at, word.n, n - word.at >= MEMO_KEY))
+        if (encoder_queue(enc, p + word.at, word.n, 0))
             return -1;
-    return 0;
+    return encoder_flush(enc);
 }
 
 /* Gives the piece a space in front where the tokenizer wants one there. */
@@ -110,7 +159,8 @@ static int prefix(struct encoder *enc, const uint8_t **p, size_t *n)
     if (!enc->t->pre.prefix_space || *n == 0 || (*p)[0] == ' ')
         return 0;
     buf_reset(&enc->prefixed);
-    if (buf_putc(&enc->prefixed, ' ', enc->e) || buf_add(&enc->prefixed, *p, *n, enc->e))
+    if (buf_reserve(&enc->prefixed, *n + 1 + ENCODER_SLACK, enc->e) ||
+        buf_putc(&enc->prefixed, ' ', enc->e) || buf_add(&enc->prefixed, *p, *n, enc->e))
         return -1;
     *p = (const uint8_t *)enc->prefixed.data;
     *n = enc->prefixed.len;
@@ -184,12 +234,14 @@ int encoder_text(struct encoder *enc, const uint8_t *p, size_t n)
     struct added_walk walk = {0};
     struct added_piece piece;
 
-    if (t->normalizer.n) {
-        if (normalize(&t->normalizer, p, n, &enc->scratch, &enc->normal, enc->e))
-            return -1;
-        p = (const uint8_t *)enc->normal.data;
-        n = enc->normal.len;
-    }
+    buf_reset(&enc->normal);
+    if (t->normalizer.n ? normalize(&t->normalizer, p, n, &enc->scratch, &enc->normal, enc->e)
+                        : buf_add(&enc->normal, p, n, enc->e))
+        return -1;
+    if (buf_reserve(&enc->normal, ENCODER_SLACK, enc->e))
+        return -1;
+    p = (const uint8_t *)enc->normal.data;
+    n = enc->normal.len;
     if (t->added.normalized.n == 0)
         return split_words(enc, p, n);
     while (added_next(&t->added, &t->added.normalized, enc->specials, p, n, &walk, &piece)) {
@@ -211,6 +263,8 @@ int encoder_encode(struct encoder *enc, const char *text, size_t n, struct tok_i
 
     enc->out = ids;
     enc->e = e;
+    enc->level = 0;
+    enc->queue[0].n = enc->queue[1].n = 0;
     while (added_next(&t->added, &t->added.raw, enc->specials, p, n, &walk, &piece)) {
         const uint8_t *at = p + piece.at;
 

@@ -2,8 +2,10 @@
 /*
  * tokencode: one thread's state while it encodes, and its memo of words (L2, private).
  *
- * The memo is direct-mapped: a word of up to 24 bytes and its ids take one cache line.
- * Entries of raw text (a run of bytes before normalization) share it under another tag.
+ * In the memo a word of up to 24 bytes and its ids take one cache line; a word may be in one
+ * of two neighbouring lines, the newer in the first.  Entries of raw text (a run of bytes before normalization) share it under another tag.
+ * Most of the time would go into waiting for these lines, so words wait in a queue while
+ * theirs are fetched, and are looked up together.
  */
 #ifndef BERTUTILS_TOKENCODE_H
 #define BERTUTILS_TOKENCODE_H
@@ -12,7 +14,7 @@
 
 #include <string.h>
 
-enum { MEMO_BITS = 14, MEMO_KEY = 24, MEMO_IDS = 9, MEMO_RAW = 0x80 };
+enum { MEMO_BITS = 15, MEMO_KEY = 24, MEMO_IDS = 9, MEMO_RAW = 0x80 };
 
 struct memo_entry {
     uint64_t key[3];
@@ -22,15 +24,37 @@ struct memo_entry {
     uint32_t id[MEMO_IDS];
 };
 
+/* A word as the memo keys it. */
+struct memo_key {
+    uint64_t part[3];
+};
+
+struct queued {
+    struct memo_key key;
+    struct memo_entry *m; /* NULL: a word that the memo does not take */
+    const uint8_t *p;
+    size_t n;
+    unsigned tag;
+};
+
+enum { QUEUE = 32 };
+
+struct word_queue {
+    struct queued at[QUEUE];
+    unsigned n;
+};
+
 struct encoder {
     const struct tokenizer *t;
-    struct memo_entry *memo; /* (1 << MEMO_BITS), 64-byte aligned */
+    struct memo_entry *memo; /* (1 << MEMO_BITS, 2), 64-byte aligned */
     struct tok_ids *out;     /* of the call at hand */
     struct norm_scratch scratch;
     struct bpe_scratch bpe;
     struct buf normal, prefixed, lower;
     struct span *span[2]; /* of pre-tokenizers in a row */
     size_t span_cap[2];
+    struct word_queue queue[2]; /* the second is for words within a piece of raw text */
+    int level;                  /* the queue in use */
     bool specials;
     struct err *e; /* of the call at hand */
 };
@@ -49,13 +73,8 @@ static inline int encoder_room(struct encoder *enc, size_t more)
                : 0;
 }
 
-/* A word as the memo keys it. */
-struct memo_key {
-    uint64_t part[3];
-};
-
 /* The key of a word of n <= MEMO_KEY bytes at p, of which MEMO_KEY may be read. */
-static inline struct memo_key memo_key_wide(const uint8_t *p, size_t n)
+static inline struct memo_key memo_key(const uint8_t *p, size_t n)
 {
     static const uint64_t keep[9] = {
         0, 0xff, 0xffff, 0xffffff, 0xffffffff, 0xffffffffff, 0xffffffffffff, 0xffffffffffffff,
@@ -80,7 +99,7 @@ static inline size_t memo_slot(const struct memo_key *k, unsigned tag)
     h ^= k->part[1] * 0xc2b2ae3d27d4eb4fu;
     h ^= k->part[2] * 0x165667b19e3779f9u;
     h ^= h >> 32;
-    return (size_t)(h * 0xff51afd7ed558ccdu >> (64 - MEMO_BITS));
+    return (size_t)(h * 0xff51afd7ed558ccdu >> (64 - MEMO_BITS)) * 2;
 }
 
 static inline bool memo_holds(const struct memo_entry *m, const struct memo_key *k,
@@ -106,47 +125,45 @@ static inline void memo_emit(const struct memo_entry *m, struct tok_ids *out)
     out->n += m->n;
 }
 
-/* Remembers the ids written since out->n was `from`, when there are few enough. */
+/* Remembers the ids written since out->n was `from`, when there are few enough, in m[0]. */
 void memo_store(struct memo_entry *m, const struct memo_key *k, unsigned tag,
                 const struct tok_ids *out, size_t from);
 
 /* Appends the ids of a word by the model, without the memo. */
 int encoder_model(struct encoder *enc, const uint8_t *word, size_t n) MUST_USE;
 
+/* Looks up the words of the queue in use, asks the model for those not known, and empties it. */
+int encoder_flush(struct encoder *enc) MUST_USE;
+
+/* Readable bytes behind every text that words are queued of. */
+enum { ENCODER_SLACK = 32 };
+
 /*
- * Appends the ids of a word.  `wide`: MEMO_KEY bytes may be read at it, whatever its length.
+ * Queues p[0..n-1], which must stay until the next encoder_flush; ENCODER_SLACK bytes may be
+ * read behind it.  tag: 0 for a word, MEMO_RAW for raw text that goes through encoder_text
+ * when it is not known.
  */
-static inline int encoder_word(struct encoder *enc, const uint8_t *word, size_t n, bool wide)
+static inline int encoder_queue(struct encoder *enc, const uint8_t *p, size_t n, unsigned tag)
 {
-    struct memo_key k;
-    struct memo_entry *m;
-    size_t from;
+    struct word_queue *queue = &enc->queue[enc->level];
+    struct queued *q = &queue->at[queue->n++];
 
-    if (n > MEMO_KEY)
-        return encoder_model(enc, word, n);
-    if (wide) {
-        k = memo_key_wide(word, n);
+    q->p = p;
+    q->n = n;
+    q->m = NULL;
+    q->tag = tag | (unsigned)n;
+    if (n <= MEMO_KEY) {
+        q->key = memo_key(p, n);
+        q->m = &enc->memo[memo_slot(&q->key, q->tag)];
+        __builtin_prefetch(q->m);
+        __builtin_prefetch(q->m + 1);
     } else {
-        uint8_t copy[MEMO_KEY] = {0};
-
-        memcpy(copy, word, n);
-        k = memo_key_wide(copy, n);
+        q->tag = tag;
     }
-    m = &enc->memo[memo_slot(&k, (unsigned)n)];
-    if (encoder_room(enc, MEMO_IDS))
-        return -1;
-    if (memo_holds(m, &k, (unsigned)n)) {
-        memo_emit(m, enc->out);
-        return 0;
-    }
-    from = enc->out->n;
-    if (encoder_model(enc, word, n))
-        return -1;
-    memo_store(m, &k, (unsigned)n, enc->out, from);
-    return 0;
+    return queue->n == QUEUE ? encoder_flush(enc) : 0;
 }
 
-/* Encodes text between added tokens, by the general path. */
+/* Encodes text between added tokens, by the general path; it needs no slack. */
 int encoder_text(struct encoder *enc, const uint8_t *p, size_t n) MUST_USE;
 
 /* The same for BERT's rules (t->bert): ASCII in blocks, the rest by the general path. */

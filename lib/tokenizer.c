@@ -161,8 +161,8 @@ static void hash_bpe(XXH3_state_t *h, const struct bpe *b)
     uint64_t sum[2] = {0, 0};
 
     for (size_t i = 0; i < b->slots; i++) {
-        if (b->merge[i].pair != UINT64_MAX) {
-            const uint64_t fact[3] = {b->merge[i].pair, b->merge[i].rank, b->merge[i].id};
+        if (b->slot[i]) {
+            const uint64_t fact[2] = {b->slot[i], b->made[(b->slot[i] & BPE_RANK_MASK) - 1]};
             const XXH128_hash_t one = XXH3_128bits(fact, sizeof fact);
 
             sum[0] += one.low64;

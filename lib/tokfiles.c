@@ -8,9 +8,8 @@
  * Source: transformers/models/{bert,roberta,gpt2,deberta}/tokenization_*.py.
  */
 #include "io.h"
+#include "jsonscan.h"
 #include "tokrules.h"
-#include "unidata.h"
-#include "utf8.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -313,36 +312,6 @@ static int make_template(const struct loader *l)
 
 /* ---- WordPiece ---- */
 
-/* Length of a line without the white space at its end. */
-static size_t trimmed(const uint8_t *p, size_t n)
-{
-    size_t used;
-
-    while (n > 0 && uni_of(utf8_last(p, n, &used)) & UNI_SPACE)
-        n -= used;
-    return n;
-}
-
-static int read_vocab_txt(struct vocabmap *v, const char *path, struct err *e)
-{
-    size_t n, at = 0;
-    char *text = io_slurp(path, FILE_MAX, &n, e);
-    uint64_t id = 0;
-    int rc = 0;
-
-    if (!text)
-        return -1;
-    for (; rc == 0 && at < n; id++) {
-        const char *end = memchr(text + at, '\n', n - at);
-        const size_t len = end ? (size_t)(end - text) - at : n - at;
-
-        rc = vocabmap_put(v, text + at, trimmed((const uint8_t *)text + at, len), id, e);
-        at += len + 1;
-    }
-    free(text);
-    return rc ? err_prefix(e, "'%s': ", path) : 0;
-}
-
 static int load_wordpiece(struct loader *l, const char *path)
 {
     struct tokenizer *t = l->t;
@@ -350,7 +319,7 @@ static int load_wordpiece(struct loader *l, const char *path)
     const char *unk;
     int64_t id;
 
-    if (read_vocab_txt(&t->vocab, path, l->e) || find_family(l, true))
+    if (tokrules_vocab_txt(t, path, l->e) || find_family(l, true))
         return -1;
     t->model = TOK_WORDPIECE;
     t->decoder = DECODE_WORDPIECE;
@@ -376,81 +345,37 @@ static int load_wordpiece(struct loader *l, const char *path)
 
 /* ---- byte-level BPE ---- */
 
-static int put_vocab(struct vocabmap *v, json_t *root, const char *path, struct err *e)
+static int read_vocab_json(struct tokenizer *t, const char *path, struct err *e)
 {
-    const char *key;
-    json_t *id;
-
-    if (json_object_size(root) == 0)
-        return err_set(e, ERR_DATA, "'%s' has no tokens", path);
-    json_object_foreach(root, key, id)
-    {
-        if (!json_is_integer(id) || json_integer_value(id) < 0)
-            return err_set(e, ERR_DATA, "'%s': a token's id is no number", path);
-        if (vocabmap_put(v, key, strlen(key), (uint64_t)json_integer_value(id), e))
-            return err_prefix(e, "'%s': ", path);
-    }
-    return 0;
-}
-
-static int put_merges(struct tokenizer *t, const char *text, size_t n, const char *path,
-                      struct err *e)
-{
-    struct buf scratch = {0};
-    size_t lines = 1;
-    uint32_t rank = 0, line = 0;
+    struct jsonscan s;
+    size_t n;
+    char *text = io_slurp(path, FILE_MAX, &n, e);
     int rc;
 
-    for (size_t i = 0; i < n; i++)
-        lines += text[i] == '\n';
-    rc = bpe_init(&t->bpe, &t->vocab, lines, e);
-    for (size_t at = 0; rc == 0 && at < n;) {
-        const char *end = memchr(text + at, '\n', n - at), *space;
-        size_t len = end ? (size_t)(end - text) - at : n - at;
-        const char *p = text + at;
-
-        at += len + 1;
-        line++;
-        if (len && p[len - 1] == '\r')
-            len--;
-        if (len == 0 || (len >= 8 && memcmp(p, "#version", 8) == 0))
-            continue;
-        space = memchr(p, ' ', len);
-        if (!space || memchr(space + 1, ' ', len - (size_t)(space + 1 - p)))
-            rc = err_set(e, ERR_DATA, "%s:%u: not two tokens with a space between", path, line);
-        else if (tokrules_merge(t, p, (size_t)(space - p), space + 1,
-                                len - (size_t)(space + 1 - p), rank++, &scratch, e))
-            rc = err_prefix(e, "%s:%u: ", path, line);
-    }
-    buf_free(&scratch);
+    if (!text)
+        return -1;
+    jsonscan_open(&s, text, n, path);
+    rc = tokrules_vocab(t, &s, e);
+    if (rc == 0 && jsonscan_peek(&s))
+        rc = err_set(e, ERR_DATA, "'%s' is not JSON: more text behind its end", path);
+    jsonscan_close(&s);
+    free(text);
     return rc;
 }
 
-static int load_bpe(struct loader *l, const char *merges)
+static int load_bpe(struct loader *l, const char *vocab, const char *merges)
 {
     struct tokenizer *t = l->t;
-    json_t *root;
-    size_t n;
-    char *text;
-    int rc;
 
-    if (read_json(l->dir, "vocab.json", &root, l->e))
+    if (read_vocab_json(t, vocab, l->e) || find_family(l, false) ||
+        tokrules_merges_txt(t, merges, l->e))
         return -1;
-    rc = put_vocab(&t->vocab, root, "vocab.json", l->e);
-    json_decref(root);
-    if (rc || find_family(l, false))
-        return -1;
-    text = io_slurp(merges, FILE_MAX, &n, l->e);
-    if (!text)
-        return -1;
-    rc = put_merges(t, text, n, merges, l->e);
-    free(text);
     t->model = TOK_BPE;
     t->decoder = DECODE_BYTES;
     t->bpe.unk = -1;
     t->pre.bytes = true;
     t->pre.prefix_space = setting(l, "add_prefix_space", false);
-    return rc || pretokenizer_add(&t->pre, PRE_GPT2) ? -1 : 0;
+    return pretokenizer_add(&t->pre, PRE_GPT2);
 }
 
 int tokfiles_load(struct tokenizer *t, const char *dir, struct err *e)
@@ -463,7 +388,7 @@ int tokfiles_load(struct tokenizer *t, const char *dir, struct err *e)
     if (rc == 0)
         rc = open_small_files(&l);
     if (rc == 0 && io_exists(json) && io_exists(merges))
-        rc = load_bpe(&l, merges);
+        rc = load_bpe(&l, json, merges);
     else if (rc == 0 && io_exists(txt))
         rc = load_wordpiece(&l, txt);
     else if (rc == 0)

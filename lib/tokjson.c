@@ -6,6 +6,7 @@
  * padding are left out: they are the business of the tools that train.
  */
 #include "io.h"
+#include "jsonscan.h"
 #include "tokrules.h"
 
 #include <jansson.h>
@@ -14,11 +15,18 @@
 
 enum { JSON_MAX = 512 << 20 };
 
+/* The vocabulary and the merges, within the file's text: too large for a tree. */
+struct large {
+    const char *vocab, *merges; /* NULL: none */
+    size_t n_vocab, n_merges;
+};
+
 /* The loader's state; `path` is what messages name. */
 struct loader {
     struct tokenizer *t;
     const char *path;
     struct err *e;
+    struct large large;
 };
 
 static int bad(const struct loader *l, const char *what)
@@ -146,23 +154,6 @@ static int load_pre(const struct loader *l, const json_t *o, int depth)
 
 /* ---- model ---- */
 
-static int load_vocab(const struct loader *l, json_t *vocab)
-{
-    const char *key;
-    json_t *id;
-
-    if (!json_is_object(vocab) || json_object_size(vocab) == 0)
-        return bad(l, "the model has no vocabulary");
-    json_object_foreach(vocab, key, id)
-    {
-        if (!json_is_integer(id) || json_integer_value(id) < 0)
-            return bad(l, "a token's id is no number");
-        if (vocabmap_put(&l->t->vocab, key, strlen(key), (uint64_t)json_integer_value(id), l->e))
-            return err_prefix(l->e, "'%s': ", l->path);
-    }
-    return 0;
-}
-
 static int load_wordpiece(const struct loader *l, const json_t *o)
 {
     struct tokenizer *t = l->t;
@@ -185,61 +176,13 @@ static int load_wordpiece(const struct loader *l, const json_t *o)
     return 0;
 }
 
-int tokrules_merge(struct tokenizer *t, const char *left, size_t n_left, const char *right,
-                   size_t n_right, uint32_t rank, struct buf *scratch, struct err *e)
-{
-    const int64_t a = vocabmap_id(&t->vocab, left, n_left);
-    const int64_t b = vocabmap_id(&t->vocab, right, n_right);
-    int64_t both;
-
-    buf_reset(scratch);
-    if (buf_add(scratch, left, n_left, e) || buf_add(scratch, right, n_right, e))
-        return -1;
-    both = vocabmap_id(&t->vocab, scratch->data, scratch->len);
-    if (a < 0 || b < 0 || both < 0)
-        return err_set(e, ERR_DATA, "merge %u ('%.*s' and '%.*s') is not in the vocabulary",
-                       rank + 1, (int)(n_left < 200 ? n_left : 200), left,
-                       (int)(n_right < 200 ? n_right : 200), right);
-    bpe_add(&t->bpe, (uint32_t)a, (uint32_t)b, rank, (uint32_t)both);
-    return 0;
-}
-
-static int load_merge(const struct loader *l, const json_t *o, uint32_t rank, struct buf *scratch)
-{
-    const char *left = NULL, *right = NULL;
-    size_t n_left = 0, n_right = 0;
-
-    if (json_is_string(o)) {
-        const char *space;
-
-        left = json_string_value(o);
-        space = strchr(left, ' ');
-        if (space && !strchr(space + 1, ' ')) {
-            right = space + 1;
-            n_left = (size_t)(space - left);
-            n_right = strlen(right);
-        }
-    } else if (json_array_size(o) == 2) {
-        left = json_string_value(json_array_get(o, 0));
-        right = json_string_value(json_array_get(o, 1));
-        n_left = left ? strlen(left) : 0;
-        n_right = right ? strlen(right) : 0;
-    }
-    if (!left || !right)
-        return err_set(l->e, ERR_DATA, "'%s': merge %u is no pair", l->path, rank + 1);
-    if (tokrules_merge(l->t, left, n_left, right, n_right, rank, scratch, l->e))
-        return err_prefix(l->e, "'%s': ", l->path);
-    return 0;
-}
-
 static int load_bpe(const struct loader *l, const json_t *o)
 {
     struct tokenizer *t = l->t;
-    const json_t *merges = json_object_get(o, "merges");
     const json_t *dropout = json_object_get(o, "dropout");
     const char *unk = json_string_value(json_object_get(o, "unk_token"));
-    struct buf scratch = {0};
-    int rc = 0;
+    struct jsonscan s;
+    int rc;
 
     t->model = TOK_BPE;
     if (json_is_number(dropout) && json_number_value(dropout) != 0)
@@ -250,19 +193,19 @@ static int load_bpe(const struct loader *l, const json_t *o)
         return missing(l, "model's option", "end_of_word_suffix");
     if (flag(o, "byte_fallback", false))
         return missing(l, "model's option", "byte_fallback");
-    if (!json_is_array(merges))
+    if (!l->large.merges)
         return bad(l, "the model has no merges");
-    if (bpe_init(&t->bpe, &t->vocab, json_array_size(merges), l->e))
+    jsonscan_open(&s, l->large.merges, l->large.n_merges, l->path);
+    rc = tokrules_merges(t, &s, l->e);
+    jsonscan_close(&s);
+    if (rc)
         return -1;
     t->bpe.whole = flag(o, "ignore_merges", false);
     t->bpe.fuse_unk = flag(o, "fuse_unk", false);
     t->bpe.unk = unk ? vocabmap_id(&t->vocab, unk, strlen(unk)) : -1;
     if (unk && t->bpe.unk < 0)
         return bad(l, "the unknown token is not in the vocabulary");
-    for (size_t i = 0; rc == 0 && i < json_array_size(merges); i++)
-        rc = load_merge(l, json_array_get(merges, i), (uint32_t)i, &scratch);
-    buf_free(&scratch);
-    return rc;
+    return 0;
 }
 
 /* A model without a type is told by what only it has. */
@@ -282,12 +225,19 @@ static int load_model(const struct loader *l, const json_t *o)
 {
     const char *type = model_type(o);
     const bool wordpiece = strcmp(type, "WordPiece") == 0;
+    struct jsonscan s;
+    int rc;
 
     if (!json_is_object(o))
         return bad(l, "there is no model");
     if (!wordpiece && strcmp(type, "BPE") != 0)
         return missing(l, "model", type);
-    if (load_vocab(l, json_object_get(o, "vocab")))
+    if (!l->large.vocab)
+        return bad(l, "the model has no vocabulary");
+    jsonscan_open(&s, l->large.vocab, l->large.n_vocab, l->path);
+    rc = tokrules_vocab(l->t, &s, l->e);
+    jsonscan_close(&s);
+    if (rc)
         return -1;
     return wordpiece ? load_wordpiece(l, o) : load_bpe(l, o);
 }
@@ -473,22 +423,90 @@ static int load_all(const struct loader *l, const json_t *root)
     return 0;
 }
 
-int tokjson_load(struct tokenizer *t, const char *path, struct err *e)
+/* Notes where the vocabulary and the merges are in the model at *s, and what is left. */
+static int cut_model(struct jsonscan *s, struct large *large, struct buf *rest, struct err *e)
 {
-    const struct loader l = {t, path, e};
+    const char *from = s->p, *key;
+    bool first = true;
     size_t n;
-    char *text = io_slurp(path, JSON_MAX, &n, e);
+    int more = jsonscan_take(s, '{', e);
+
+    while (more == 0 && (more = jsonscan_more(s, '}', &first, e)) > 0) {
+        char open;
+
+        more = jsonscan_string(s, &key, &n, e) || jsonscan_take(s, ':', e) ? -1 : 0;
+        if (more)
+            break;
+        open = jsonscan_peek(s);
+        if ((open == '{' && n == 5 && memcmp(key, "vocab", 5) == 0) ||
+            (open == '[' && n == 6 && memcmp(key, "merges", 6) == 0)) {
+            const char *const value = s->p;
+
+            if (jsonscan_skip(s, e) || buf_add(rest, from, (size_t)(value - from), e) ||
+                buf_puts(rest, open == '{' ? "{}" : "[]", e))
+                return -1;
+            *(open == '{' ? &large->vocab : &large->merges) = value;
+            *(open == '{' ? &large->n_vocab : &large->n_merges) = (size_t)(s->p - value);
+            from = s->p;
+        } else if (jsonscan_skip(s, e)) {
+            return -1;
+        }
+        more = 0;
+    }
+    return more < 0 || buf_add(rest, from, (size_t)(s->p - from), e) ? -1 : 0;
+}
+
+/* Splits the file's text into what is large and the rest, which is JSON still. */
+static int cut_large(struct jsonscan *s, struct large *large, struct buf *rest, struct err *e)
+{
+    const char *from = s->p, *key;
+    bool first = true;
+    size_t n;
+    int more = jsonscan_take(s, '{', e);
+
+    while (more == 0 && (more = jsonscan_more(s, '}', &first, e)) > 0) {
+        more = jsonscan_string(s, &key, &n, e) || jsonscan_take(s, ':', e) ? -1 : 0;
+        if (more)
+            break;
+        if (jsonscan_peek(s) == '{' && n == 5 && memcmp(key, "model", 5) == 0) {
+            if (buf_add(rest, from, (size_t)(s->p - from), e) || cut_model(s, large, rest, e))
+                return -1;
+            from = s->p;
+        } else if (jsonscan_skip(s, e)) {
+            return -1;
+        }
+    }
+    return more < 0 || buf_add(rest, from, (size_t)(s->end - from), e) ? -1 : 0;
+}
+
+static int load_text(struct loader *l, const char *text, size_t n)
+{
+    struct buf rest = {0};
+    struct jsonscan s;
     json_error_t error;
-    json_t *root;
+    json_t *root = NULL;
     int rc;
 
-    if (!text)
-        return -1;
-    root = json_loadb(text, n, JSON_ALLOW_NUL, &error);
-    free(text);
-    if (!root)
-        return err_set(e, ERR_DATA, "'%s' is not JSON: line %d: %s", path, error.line, error.text);
-    rc = load_all(&l, root);
+    jsonscan_open(&s, text, n, l->path);
+    rc = cut_large(&s, &l->large, &rest, l->e);
+    jsonscan_close(&s);
+    if (rc == 0)
+        root = json_loadb(rest.data, rest.len, JSON_ALLOW_NUL, &error);
+    if (rc == 0 && !root)
+        err_set(l->e, ERR_DATA, "'%s' is not JSON: %s", l->path, error.text);
+    rc = root ? load_all(l, root) : -1;
     json_decref(root);
+    buf_free(&rest);
+    return rc;
+}
+
+int tokjson_load(struct tokenizer *t, const char *path, struct err *e)
+{
+    struct loader l = {.t = t, .path = path, .e = e};
+    size_t n;
+    char *text = io_slurp(path, JSON_MAX, &n, e);
+    const int rc = text ? load_text(&l, text, n) : -1;
+
+    free(text);
     return rc;
 }

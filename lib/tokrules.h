@@ -53,9 +53,14 @@ enum { ADDED_SPECIAL = 1, ADDED_LSTRIP = 2, ADDED_RSTRIP = 4, ADDED_SINGLE = 8,
 /* Id of a token, added ones first, or -1. */
 int64_t tokrules_id(const struct tokenizer *t, const char *token, size_t len);
 
-/* Adds a merge of two tokens of the vocabulary; -1 and *e when their sum is no token. */
-int tokrules_merge(struct tokenizer *t, const char *left, size_t n_left, const char *right,
-                   size_t n_right, uint32_t rank, struct buf *scratch, struct err *e) MUST_USE;
+/* Reads {"token": id, ...} or a list of merges at *s; vocabulary first. */
+struct jsonscan;
+int tokrules_vocab(struct tokenizer *t, struct jsonscan *s, struct err *e) MUST_USE;
+int tokrules_merges(struct tokenizer *t, struct jsonscan *s, struct err *e) MUST_USE;
+
+/* The same from vocab.txt, one token a line, and from merges.txt. */
+int tokrules_vocab_txt(struct tokenizer *t, const char *path, struct err *e) MUST_USE;
+int tokrules_merges_txt(struct tokenizer *t, const char *path, struct err *e) MUST_USE;
 
 /* Appends a place to a template; -1 when there is no room. */
 int tokrules_piece(struct template_piece *piece, int *n, int32_t id, int32_t type);

@@ -37,6 +37,15 @@ static size_t valid_part(const uint8_t *p, size_t n, bool *whole)
     return i;
 }
 
+bool utf8_valid(const uint8_t *p, size_t n)
+{
+    bool whole = true;
+
+    for (size_t i = 0; i < n && whole;)
+        i += valid_part(p + i, n - i, &whole);
+    return whole;
+}
+
 int utf8_lossy(const uint8_t *p, size_t n, struct buf *out, struct err *e)
 {
     size_t good = 0, i = 0;

@@ -84,6 +84,9 @@ static inline size_t utf8_put(uint32_t c, uint8_t *out)
 /* Code points in valid UTF-8. */
 size_t utf8_count(const uint8_t *p, size_t n);
 
+/* Whether p[0..n-1] is well-formed UTF-8. */
+bool utf8_valid(const uint8_t *p, size_t n);
+
 /*
  * Appends p[0..n-1] to *out; each maximal part of an invalid sequence becomes one U+FFFD
  * (Unicode, chapter 3, "U+FFFD substitution of maximal subparts"), as Rust's

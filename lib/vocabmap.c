@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#define XXH_INLINE_ALL /* tokens are a few bytes: a call would cost more than the hash */
 #include <xxhash.h>
 
 void vocabmap_free(struct vocabmap *v)
@@ -14,80 +15,98 @@ void vocabmap_free(struct vocabmap *v)
 }
 
 /* The slot of a token: the one that holds it, or the free one where it belongs. */
-static size_t place(const struct vocabmap *v, const char *token, size_t len)
+static struct vocab_slot *place(const struct vocabmap *v, const char *token, size_t len,
+                                uint32_t *tag)
 {
-    size_t i = (size_t)XXH3_64bits(token, len) & (v->slots - 1);
+    const uint64_t hash = XXH3_64bits(token, len);
+    size_t i = (size_t)hash & (v->slots - 1);
 
-    for (; v->slot[i]; i = (i + 1) & (v->slots - 1)) {
-        const struct vocab_token *t = &v->token[v->slot[i] - 1];
+    *tag = (uint32_t)(hash >> 32);
+    for (; v->slot[i].id; i = (i + 1) & (v->slots - 1)) {
+        const struct vocab_token *t = &v->token[v->slot[i].id - 1];
 
-        if (t->len == len && memcmp(v->bytes.data + t->at, token, len) == 0)
+        if (v->slot[i].tag == *tag && t->len == len &&
+            memcmp(v->bytes.data + t->at, token, len) == 0)
             break;
     }
-    return i;
+    return &v->slot[i];
 }
 
-static int widen(struct vocabmap *v, struct err *e)
+static int set_slots(struct vocabmap *v, size_t slots, struct err *e)
 {
-    const size_t old_slots = v->slots;
-    uint32_t *old = v->slot;
+    const struct vocabmap old = *v;
+    uint32_t tag;
 
-    if ((v->entries + 1) * 2 <= v->slots)
-        return 0;
-    v->slots = old_slots ? old_slots * 4 : 4096;
-    v->slot = mem_alloc(v->slots, sizeof *v->slot, "vocabulary", e);
+    v->slot = mem_alloc(slots, sizeof *v->slot, "vocabulary", e);
     if (!v->slot) {
-        v->slot = old;
-        v->slots = old_slots;
+        v->slot = old.slot;
         return -1;
     }
-    for (size_t i = 0; i < old_slots; i++) {
-        if (old[i]) {
-            const struct vocab_token *t = &v->token[old[i] - 1];
+    v->slots = slots;
+    for (size_t i = 0; i < old.slots; i++) {
+        if (old.slot[i].id) {
+            const struct vocab_token *t = &v->token[old.slot[i].id - 1];
 
-            v->slot[place(v, v->bytes.data + t->at, t->len)] = old[i];
+            *place(v, v->bytes.data + t->at, t->len, &tag) = old.slot[i];
         }
     }
-    free(old);
+    free(old.slot);
     return 0;
+}
+
+int vocabmap_reserve(struct vocabmap *v, size_t n, struct err *e)
+{
+    size_t slots = v->slots ? v->slots : 4096;
+
+    if (n > VOCAB_MAX_ID)
+        return 0;
+    while (slots < n * 2)
+        slots *= 2;
+    return (slots > v->slots && set_slots(v, slots, e)) ||
+                   mem_grow(&v->token, &v->cap, n, sizeof *v->token, e) ||
+                   buf_reserve(&v->bytes, n * 8, e)
+               ? -1
+               : 0;
 }
 
 int vocabmap_put(struct vocabmap *v, const char *token, size_t len, uint64_t id, struct err *e)
 {
-    const size_t old_size = v->size;
-    size_t i;
+    struct vocab_slot *slot;
+    uint32_t tag;
 
     if (id > VOCAB_MAX_ID)
         return err_set(e, ERR_DATA, "token id %llu is over the limit of %d",
                        (unsigned long long)id, VOCAB_MAX_ID);
-    if (len > UINT32_MAX / 2)
-        return err_set(e, ERR_DATA, "a token of %zu bytes is too long", len);
-    if (widen(v, e) || mem_grow(&v->token, &v->cap, (size_t)id + 1, sizeof *v->token, e))
+    if (len >= UINT32_MAX / 2 || v->bytes.len >= UINT32_MAX / 2)
+        return err_set(e, ERR_DATA, "a vocabulary of more than 2 GiB");
+    if (((v->entries + 1) * 2 > v->slots &&
+         set_slots(v, v->slots ? v->slots * 4 : 4096, e)) ||
+        mem_grow(&v->token, &v->cap, (size_t)id + 1, sizeof *v->token, e))
         return -1;
-    if (id >= old_size) {
-        v->size = (size_t)id + 1;
-        memset(v->token + old_size, 0, (v->size - old_size) * sizeof *v->token);
-    }
-    i = place(v, token, len);
-    if (v->slot[i])
-        v->token[v->slot[i] - 1].used = false;
+    for (; v->size <= id; v->size++)
+        v->token[v->size] = (struct vocab_token){0, VOCAB_UNUSED};
+    slot = place(v, token, len, &tag);
+    if (slot->id)
+        v->token[slot->id - 1].len = VOCAB_UNUSED;
     else
         v->entries++;
-    if (v->token[id].used)
+    if (v->token[id].len != VOCAB_UNUSED)
         return err_set(e, ERR_DATA, "two tokens have the id %llu", (unsigned long long)id);
-    v->token[id] = (struct vocab_token){.at = v->bytes.len, .len = (uint32_t)len, .used = true};
-    v->slot[i] = (uint32_t)id + 1;
+    v->token[id] = (struct vocab_token){(uint32_t)v->bytes.len, (uint32_t)len};
+    *slot = (struct vocab_slot){tag, (uint32_t)id + 1};
     return buf_add(&v->bytes, token, len, e) || buf_putc(&v->bytes, '\0', e) ? -1 : 0;
 }
 
 int64_t vocabmap_id(const struct vocabmap *v, const char *token, size_t len)
 {
-    return v->slots ? (int64_t)v->slot[place(v, token, len)] - 1 : -1;
+    uint32_t tag;
+
+    return v->slots ? (int64_t)place(v, token, len, &tag)->id - 1 : -1;
 }
 
 const char *vocabmap_token(const struct vocabmap *v, uint32_t id, size_t *len)
 {
-    if (id >= v->size || !v->token[id].used)
+    if (id >= v->size || v->token[id].len == VOCAB_UNUSED)
         return NULL;
     if (len)
         *len = v->token[id].len;

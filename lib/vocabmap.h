@@ -15,21 +15,33 @@
 
 enum { VOCAB_MAX_ID = 1 << 24 }; /* ids of real vocabularies are far below */
 
+/* Where a token is in bytes.data; a NUL follows it. */
+/* Where a token is in bytes.data; a NUL follows it. */
 struct vocab_token {
-    size_t at;    /* in bytes.data; a NUL follows the token */
-    uint32_t len;
-    bool used;
+    uint32_t at;
+    uint32_t len; /* VOCAB_UNUSED: the id has no token */
+};
+#define VOCAB_UNUSED UINT32_MAX
+
+/* A place of the hash table; the tag tells most strangers without a look at the token. */
+struct vocab_slot {
+    uint32_t tag; /* other bits of the hash */
+    uint32_t id;  /* + 1; 0: free */
 };
 
 struct vocabmap {
     struct buf bytes;
     struct vocab_token *token; /* (size) by id */
     size_t size, cap;
-    uint32_t *slot; /* (slots) id + 1, or 0: free; open addressing */
+    struct vocab_slot *slot; /* (slots), open addressing */
     size_t slots, entries;
 };
 
 void vocabmap_free(struct vocabmap *v);
+/* Makes room for about n tokens, which saves growing step by step. */
+int vocabmap_reserve(struct vocabmap *v, size_t n, struct err *e) MUST_USE;
+/* Makes room for about n tokens, which saves growing step by step. */
+int vocabmap_reserve(struct vocabmap *v, size_t n, struct err *e) MUST_USE;
 /* Gives a token an id; -1 and *e when out of memory or the id is over VOCAB_MAX_ID. */
 int vocabmap_put(struct vocabmap *v, const char *token, size_t len, uint64_t id,
                  struct err *e) MUST_USE;

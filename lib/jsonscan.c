@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: MIT */
+#include "jsonscan.h"
+#include "utf8.h"
+
+#include <string.h>
+
+void jsonscan_open(struct jsonscan *s, const char *text, size_t n, const char *name)
+{
+    *s = (struct jsonscan){.p = text, .end = text + n, .start = text, .name = name};
+}
+
+void jsonscan_close(struct jsonscan *s)
+{
+    buf_free(&s->text);
+}
+
+static int bad(const struct jsonscan *s, const char *what, struct err *e)
+{
+    size_t line = 1;
+
+    for (const char *p = s->start; p < s->p; p++)
+        line += *p == '\n';
+    return err_set(e, ERR_DATA, "'%s' is not JSON: line %zu: %s", s->name, line, what);
+}
+
+char jsonscan_peek(struct jsonscan *s)
+{
+    while (s->p < s->end && (*s->p == ' ' || *s->p == '\n' || *s->p == '\t' || *s->p == '\r'))
+        s->p++;
+    return s->p < s->end ? *s->p : '\0';
+}
+
+int jsonscan_take(struct jsonscan *s, char c, struct err *e)
+{
+    const char wanted[] = {'\'', c, '\'', ' ', 'e', 'x', 'p', 'e', 'c', 't', 'e', 'd', '\0'};
+
+    if (jsonscan_peek(s) != c || s->p == s->end)
+        return bad(s, wanted, e);
+    s->p++;
+    return 0;
+}
+
+int jsonscan_more(struct jsonscan *s, char close, bool *first, struct err *e)
+{
+    if (jsonscan_peek(s) == close && s->p < s->end) {
+        s->p++;
+        return 0;
+    }
+    if (!*first && jsonscan_take(s, ',', e))
+        return -1;
+    *first = false;
+    return 1;
+}
+
+/* Four hex digits at p, or -1. */
+static int32_t hex4(const char *p)
+{
+    int32_t v = 0;
+
+    for (int i = 0; i < 4; i++) {
+        const char c = p[i], low = c | 0x20;
+
+        if (c >= '0' && c <= '9')
+            v = v << 4 | (c - '0');
+        else if (low >= 'a' && low <= 'f')
+            v = v << 4 | (low - 'a' + 10);
+        else
+            return -1;
+    }
+    return v;
+}
+
+/* The escape behind a backslash at s->p: its code point, or -1. */
+static int32_t escape(struct jsonscan *s)
+{
+    static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
+    const char *found;
+    int32_t c, low;
+
+    if (s->end - s->p < 2)
+        return -1;
+    s->p += 2;
+    if (s->p[-1] != 'u') {
+        found = s->p[-1] ? strchr(from, s->p[-1]) : NULL;
+        return found ? to[found - from] : -1;
+    }
+    c = s->end - s->p >= 4 ? hex4(s->p) : -1;
+    if (c < 0 || (c >= 0xdc00 && c < 0xe000))
+        return -1;
+    s->p += 4;
+    if (c < 0xd800 || c >= 0xe000)
+        return c;
+    low = s->end - s->p >= 6 && s->p[0] == '\\' && s->p[1] == 'u' ? hex4(s->p + 2) : -1;
+    if (low < 0xdc00 || low >= 0xe000)
+        return -1;
+    s->p += 6;
+    return 0x10000 + ((c - 0xd800) << 10) + (low - 0xdc00);
+}
+
+/* The rest of a string with escapes, of which `done` bytes were read. */
+static int long_string(struct jsonscan *s, const char *from, struct err *e)
+{
+    buf_reset(&s->text);
+    for (;;) {
+        uint8_t utf8[4];
+        int32_t c;
+
+        if (buf_add(&s->text, from, (size_t)(s->p - from), e))
+            return -1;
+        if (s->p == s->end || (uint8_t)*s->p < ' ')
+            return bad(s, "a string without an end", e);
+        if (*s->p == '"')
+            return 0;
+        c = escape(s);
+        if (c < 0)
+            return bad(s, "a bad escape in a string", e);
+        if (buf_add(&s->text, utf8, utf8_put((uint32_t)c, utf8), e))
+            return -1;
+        from = s->p;
+        while (s->p < s->end && *s->p != '"' && *s->p != '\\' && (uint8_t)*s->p >= ' ')
+            s->p++;
+    }
+}
+
+int jsonscan_string(struct jsonscan *s, const char **out, size_t *n, struct err *e)
+{
+    uint8_t all = 0;
+    const char *from;
+
+    if (jsonscan_take(s, '"', e))
+        return -1;
+    for (from = s->p; s->p < s->end; s->p++) {
+        if (*s->p == '"' || *s->p == '\\' || (uint8_t)*s->p < ' ')
+            break;
+        all |= (uint8_t)*s->p;
+    }
+    *out = from;
+    *n = (size_t)(s->p - from);
+    if (s->p == s->end || *s->p != '"') {
+        if (long_string(s, from, e))
+            return -1;
+        *out = s->text.data;
+        *n = s->text.len;
+        all = 0x80;
+    }
+    if (all & 0x80 && !utf8_valid((const uint8_t *)*out, *n))
+        return bad(s, "a string that is not UTF-8", e);
+    s->p++;
+    return 0;
+}
+
+int jsonscan_number(struct jsonscan *s, uint64_t *out, struct err *e)
+{
+    const char *from;
+
+    jsonscan_peek(s);
+    *out = 0;
+    for (from = s->p; s->p < s->end && *s->p >= '0' && *s->p <= '9'; s->p++)
+        *out = *out > UINT64_MAX / 16 ? *out : *out * 10 + (uint64_t)(*s->p - '0');
+    if (s->p == from || (*from == '0' && s->p - from > 1) || *out > UINT64_MAX / 16 ||
+        (s->p < s->end && (*s->p == '.' || *s->p == 'e' || *s->p == 'E')))
+        return bad(s, "a number that is no id", e);
+    return 0;
+}
+
+/* Behind the end of the string that starts at s->p. */
+static int skip_string(struct jsonscan *s, struct err *e)
+{
+    for (s->p++; s->p < s->end && *s->p != '"'; s->p++)
+        if (*s->p == '\\' && s->end - s->p > 1)
+            s->p++;
+    if (s->p == s->end)
+        return bad(s, "a string without an end", e);
+    s->p++;
+    return 0;
+}
+
+int jsonscan_skip(struct jsonscan *s, struct err *e)
+{
+    size_t depth = 0;
+
+    jsonscan_peek(s);
+    while (s->p < s->end) {
+        const char c = *s->p;
+
+        if (c == '"') {
+            if (skip_string(s, e))
+                return -1;
+        } else if (c == '{' || c == '[') {
+            depth++;
+            s->p++;
+        } else if (depth > 0 && (c == '}' || c == ']')) {
+            depth--;
+            s->p++;
+        } else if (depth > 0) {
+            s->p++;
+            continue;
+        } else if (c == ',' || c == '}' || c == ']') {
+            return 0;
+        } else {
+            s->p++;
+            continue;
+        }
+        if (depth == 0)
+            return 0;
+    }
+    return bad(s, "the text ends too early", e);
+}
