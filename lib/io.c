@@ -281,6 +281,7 @@ int io_sync_dir(const char *path, struct err *e)
 int io_publish(struct io_out *o, struct err *e)
 {
     char *dir = NULL;
+    bool existed;
     int rc;
 
     if (!o->path) {
@@ -305,6 +306,7 @@ int io_publish(struct io_out *o, struct err *e)
         err_sys(e, ERR_IO, "cannot close '%s'", o->path);
         goto fail;
     }
+    existed = io_exists(o->path);
     if (rename(o->temp, o->path) != 0) {
         err_sys(e, ERR_CREATE, "cannot create '%s'", o->path);
         goto fail;
@@ -312,6 +314,9 @@ int io_publish(struct io_out *o, struct err *e)
     free(o->temp);
     o->temp = NULL;
     rc = io_sync_dir(dir, e);
+    /* Who is told of a failure finds no file, except where it took the place of another. */
+    if (rc != 0 && !existed)
+        unlink(o->path);
     free(dir);
     free(o->path);
     o->path = NULL;
