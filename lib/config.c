@@ -404,12 +404,16 @@ static int labels_to_json(struct config *c, struct err *e)
     int bad = !by_id || !by_label;
 
     for (int i = 0; i < c->n_labels && !bad; i++) {
-        json_t *name = json_string(c->labels[i]);
+        json_t *name;
 
+        errno = 0;
+        name = json_string(c->labels[i]);
         if (!name) {
             json_decref(by_id);
             json_decref(by_label);
-            return err_set(e, ERR_DATA, "label %d is not valid UTF-8", i + 1);
+            return errno == ENOMEM
+                       ? err_oom(e, "labels", 0)
+                       : err_set(e, ERR_DATA, "label %d is not valid UTF-8", i + 1);
         }
         snprintf(key, sizeof key, "%d", i);
         bad = json_object_set_new(by_id, key, name) ||
