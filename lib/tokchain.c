@@ -4,6 +4,7 @@
 #include "tokstream.h"
 #include "version.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -65,11 +66,15 @@ bool tokchain_valid(const json_t *pg)
 json_t *tokchain_parse(const char *json, size_t n, json_error_t *why, struct err *e)
 {
     const size_t flags = JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL;
-    json_t *one = json_loadb(json, n, flags, why), *two = json_loadb(json, n, flags, why);
-    const bool same = one && two ? json_equal(one, two) : one == two;
+    json_t *one, *two;
+    bool same;
 
+    errno = 0;
+    one = json_loadb(json, n, flags, why);
+    two = json_loadb(json, n, flags, why);
+    same = one && two ? json_equal(one, two) : one == two;
     json_decref(two);
-    if (same)
+    if (same && errno != ENOMEM) /* which both may have met */
         return one;
     json_decref(one);
     err_oom(e, "JSON", n);
