@@ -542,6 +542,7 @@ static int fill_directory(struct modeldir *d, struct err *e)
 int modeldir_publish(struct modeldir *d, char *hash, struct err *e)
 {
     char *parent = parent_of(d->path, e);
+    bool appeared = false;
     int rc = -1;
 
     if (!parent || (hash && modeldir_hash(d->temp, hash, e)) ||
@@ -555,12 +556,15 @@ int modeldir_publish(struct modeldir *d, char *hash, struct err *e)
         rc = fill_directory(d, e);
     else if (is_finished(d->path))
         rc = replace_model(d, e);
-    else if (rename(d->temp, d->path) == 0)
+    else if ((appeared = rename(d->temp, d->path) == 0))
         rc = 0;
     else
         err_sys(e, ERR_CREATE, "cannot create '%s'", d->path);
     if (!rc)
         rc = io_sync_dir(parent, e);
+    /* Who is told of a failure finds no model: modeldir_discard takes it. */
+    if (rc && appeared && rename(d->path, d->temp) != 0)
+        err_prefix(e, "'%s' is there, but: ", d->path);
 done:
     free(parent);
     modeldir_discard(d);
