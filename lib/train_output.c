@@ -6,6 +6,8 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 /* The weights that are kept become the model's own. */
 static int take_best(struct train *t, struct err *e)
@@ -60,6 +62,27 @@ static int build(struct train *t, struct modeldir *d, struct err *e)
                : 0;
 }
 
+/* Takes back the scores of a model that did not come to be. */
+static void withdraw_predictions(const struct train *t)
+{
+    struct stat st;
+
+    if (!t->predictions_old && t->o->predictions && lstat(t->o->predictions, &st) == 0 &&
+        S_ISREG(st.st_mode))
+        unlink(t->o->predictions);
+}
+
+static int publish_predictions(struct train *t, struct err *e)
+{
+    if (t->predictions.fd < 0)
+        return 0;
+    t->predictions_old = t->predictions.path && io_exists(t->predictions.path);
+    if (io_publish(&t->predictions, e) == 0)
+        return 0;
+    withdraw_predictions(t);
+    return -1;
+}
+
 int train_publish(struct train *t, struct err *e)
 {
     const bool force = t->o->force || t->o->resume;
@@ -74,13 +97,16 @@ int train_publish(struct train *t, struct err *e)
         return -1;
     if (train_log_end(t, e) || modeldir_begin(&d, t->out, force, e))
         return -1;
-    if (build(t, &d, e) || modeldir_publish(&d, t->job->mlm ? t->model_hash : NULL, e)) {
+    if (build(t, &d, e) || publish_predictions(t, e)) {
+        modeldir_discard(&d);
+        return -1;
+    }
+    if (modeldir_publish(&d, t->job->mlm ? t->model_hash : NULL, e)) {
+        withdraw_predictions(t);
         modeldir_discard(&d);
         return -1;
     }
     modeldir_discard(&d);
     msg_note(t->msg, "the model is in '%s'", t->out);
-    if (t->predictions.fd >= 0)
-        return io_publish(&t->predictions, e);
     return 0;
 }

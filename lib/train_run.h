@@ -130,6 +130,7 @@ struct train {
     struct train_state state;
     struct train_log log;
     struct io_out predictions;
+    bool predictions_old; /* there was a file of that name before */
     struct train_result *shown; /* the last evaluation, for the lines */
 };
 
