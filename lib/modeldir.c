@@ -168,7 +168,7 @@ static bool only_model_files(const char *path)
 
     while (only && (at = readdir(dir)) != NULL)
         only = is_model_file(at->d_name) || strcmp(at->d_name, ".") == 0 ||
-               strcmp(at->d_name, "..") == 0;
+               strcmp(at->d_name, "..") == 0 || fnmatch(".*.tmp", at->d_name, 0) == 0;
     if (dir)
         closedir(dir);
     return only;
