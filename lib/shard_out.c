@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 /* The directive at p: its length and width, or 0 when it is none. */
@@ -65,12 +66,28 @@ fail:
     return NULL;
 }
 
+/*
+ * Each output stays open, without a name, until all are whole.  Where there are more of
+ * them than the usual limit of open files, the limit is raised as far as this process
+ * may.
+ */
+static void allow_files(size_t n)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= n + 64)
+        return;
+    limit.rlim_cur = limit.rlim_max < n + 64 ? limit.rlim_max : n + 64;
+    (void)setrlimit(RLIMIT_NOFILE, &limit); /* if not, opening the next file says why */
+}
+
 int shard_outs_plan(struct shard_outs *o, const char *pattern, const struct split *parts,
                     struct err *e)
 {
     o->at = mem_alloc(parts->n, sizeof *o->at, "outputs", e);
     if (!o->at)
         return -1;
+    allow_files(parts->n);
     for (; o->n < parts->n; o->n++) {
         struct shard_out *out = &o->at[o->n];
 

@@ -8,6 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum {
+    MAX_STEPS = 4000,    /* of a chain that is read */
+    MAX_JOINED = 200,    /* above it, chains of further inputs are left out */
+    MAX_TEXT = 256 << 10 /* bytes of a joined chain; the whole header may have 1 MiB */
+};
+
 static const char *field(const json_t *step, const char *key)
 {
     const char *s = json_string_value(json_object_get(step, key));
@@ -52,7 +58,7 @@ bool tokchain_valid(const json_t *pg)
     const json_t *step;
     size_t i;
 
-    if (!json_is_array(pg) || json_array_size(pg) > 1000)
+    if (!json_is_array(pg) || json_array_size(pg) > MAX_STEPS)
         return false;
     json_array_foreach(pg, i, step)
         if (!is_plain_string(json_object_get(step, "id")) ||
@@ -146,14 +152,18 @@ static json_t *new_id(const json_t *pg, const char *name)
     return id;
 }
 
-/* Replaces the text by that of pg; takes pg. */
-static int store(char **provenance, json_t *pg, int bad, struct err *e)
+/* Replaces the text by that of pg, unless it became too long; takes pg. */
+static int store(char **provenance, json_t *pg, size_t max, int bad, struct err *e)
 {
     char *text = bad ? NULL : json_dumps(pg, JSON_SORT_KEYS | JSON_COMPACT);
 
     json_decref(pg);
     if (!text)
         return e->code ? -1 : err_oom(e, "JSON", 0);
+    if (strlen(text) > max) {
+        free(text);
+        return 0;
+    }
     free(*provenance);
     *provenance = text;
     return 0;
@@ -176,7 +186,7 @@ int toks_add_provenance(struct toks_header *h, const char *name, const char *com
     }
     free(valid);
     json_decref(step);
-    return store(&h->provenance, pg, bad, e);
+    return store(&h->provenance, pg, SIZE_MAX, bad, e);
 }
 
 /* The new name of one parent, or of each in an array. */
@@ -220,7 +230,8 @@ int tokchain_join(char **provenance, const char *other, struct err *e)
     int bad = !pg || !add || !names;
     size_t i;
 
-    if (!bad)
+    /* Hundreds of inputs with histories of their own: those of the first are kept. */
+    if (!bad && json_array_size(pg) + json_array_size(add) <= MAX_JOINED)
         json_array_foreach(add, i, step) {
             json_t *pp = renamed(names, json_object_get(step, "pp"));
             json_t *id = pp ? same_step(pg, step, pp) : NULL, *copy;
@@ -237,7 +248,7 @@ int tokchain_join(char **provenance, const char *other, struct err *e)
         }
     json_decref(add);
     json_decref(names);
-    return store(provenance, pg, bad, e);
+    return store(provenance, pg, MAX_TEXT, bad, e);
 }
 
 static int add_line(const json_t *pg, const char *id, int depth, struct buf *out,

@@ -66,7 +66,7 @@ struct toks_record {
 struct toks_writer;
 
 struct toks_write_options {
-    int level;          /* zstd level; 0: the default, 1 */
+    int level;          /* zstd level; 0: the default, 1; at most 12 is used */
     int threads;        /* in all; 0 or 1: compress on the caller's thread */
     size_t block_records; /* close a block after so many records; 0: by size (1 MiB) */
     bool plain;         /* the inner stream, not compressed */
