@@ -452,14 +452,16 @@ int config_set_labels(struct config *c, enum problem problem, char *const *label
 char *config_text(const struct config *c, bool mlm, struct err *e)
 {
     const int row = find_family(c->json);
-    json_t *out = json_copy(c->json);
+    json_t *out;
     char class_name[64], *text = NULL;
     struct buf with_newline = {0};
 
+    errno = 0; /* without memory the copy lacks members, and nothing else tells */
+    out = json_copy(c->json);
     snprintf(class_name, sizeof class_name, "%s%s", families[row < 0 ? 0 : row].class_prefix,
              mlm ? "ForMaskedLM" : "ForSequenceClassification");
     if (!out || json_object_set_new(out, "architectures", json_pack("[s]", class_name)) ||
-        json_object_set_new(out, "dtype", json_string("float32"))) {
+        json_object_set_new(out, "dtype", json_string("float32")) || errno == ENOMEM) {
         err_oom(e, "config.json", 0);
         json_decref(out);
         return NULL;

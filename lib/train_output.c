@@ -3,6 +3,7 @@
 #include "train_run.h"
 #include "version.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,12 +40,15 @@ static json_t *provenance(const struct train *t)
 
 static int put_provenance(const struct train *t, struct modeldir *d, struct err *e)
 {
-    json_t *o = provenance(t);
-    char *text = o ? json_dumps(o, JSON_INDENT(1) | JSON_REAL_PRECISION(17)) : NULL;
+    json_t *o;
+    char *text;
     struct buf b = {0};
     int rc = -1;
 
-    if (!text)
+    errno = 0; /* without memory the lists lack members, and nothing else tells */
+    o = provenance(t);
+    text = o ? json_dumps(o, JSON_INDENT(1) | JSON_REAL_PRECISION(17)) : NULL;
+    if (!text || errno == ENOMEM)
         err_oom(e, "provenance.json", 0);
     else if (buf_addf(&b, e, "%s\n", text) == 0)
         rc = modeldir_put(d, "provenance.json", b.data, b.len, e);

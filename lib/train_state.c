@@ -189,8 +189,12 @@ static json_t *results_state(const struct train_state *s)
 static char *state_text(const struct train *t)
 {
     const struct train_state *s = &t->state;
-    json_t *settings = json_loads(t->settings, 0, NULL);
-    json_t *o = json_pack(
+    json_t *settings, *o;
+    char *text;
+
+    errno = 0; /* without memory the lists lack members, and nothing else tells */
+    settings = json_loads(t->settings, 0, NULL);
+    o = json_pack(
         "{s:I, s:I, s:I, s:o, s:o, s:o, s:I, s:I, s:o, s:o, s:o, s:s, s:o}", "step",
         (json_int_t)s->step, "evaluated", (json_int_t)s->evaluated, "best_step",
         (json_int_t)s->best_step, "best_value", real(s->best_value), "sum_loss",
@@ -198,10 +202,12 @@ static char *state_text(const struct train *t)
         (json_int_t)s->sum.rows, "sum_right", (json_int_t)s->sum.right, "seconds",
         real(s->seconds), "epochs", epochs_json(s), "results", results_state(s), "content",
         t->data.totals.content, "settings", settings);
-    char *text = o ? json_dumps(o, JSON_INDENT(1) | JSON_SORT_KEYS | JSON_REAL_PRECISION(17))
-                   : NULL;
-
+    text = o ? json_dumps(o, JSON_INDENT(1) | JSON_SORT_KEYS | JSON_REAL_PRECISION(17)) : NULL;
     json_decref(o);
+    if (errno == ENOMEM) {
+        free(text);
+        text = NULL;
+    }
     return text;
 }
 

@@ -41,7 +41,7 @@ static int put_json(struct files *f, const char *name, json_t *json, size_t flag
     char *text = json ? json_dumps(json, flags) : NULL;
     int rc = -1;
 
-    if (!text)
+    if (!text || errno == ENOMEM) /* without memory, members are left out */
         err_oom(e, name, 0);
     else
         rc = put_file(f, name, text, strlen(text), e);
@@ -213,6 +213,7 @@ static int put_all(struct files *f, const struct vocab_options *o, const struct 
     const size_t pretty = JSON_INDENT(2) | JSON_SORT_KEYS;
     const bool bert = o->kind == VOCAB_WORDPIECE;
 
+    errno = 0; /* for put_json */
     if (bert ? put_vocab_txt(f, v, e)
              : put_json(f, "vocab.json", vocab_object(v), JSON_COMPACT, e) ||
                    put_merges_txt(f, v, e))
