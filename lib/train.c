@@ -5,6 +5,7 @@
 #include "modeldir.h"
 #include "train_run.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -152,6 +153,7 @@ int train_run(const struct train_job *job, struct msg *m, struct err *e)
         .order_epoch = -1,
         .saved_step = -1,
         .lock = -1,
+        .guess = NAN,
         .state = {.evaluated = -1, .best_step = -1},
     };
     const int rc = run(&t, e);

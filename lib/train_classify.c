@@ -143,6 +143,35 @@ static void count_cut(const struct train *t, const struct classify *c)
     train_warn_cut(t, cut, all);
 }
 
+/* The entropy of the training labels: a model that has learned something is below it. */
+static int measure_guess(struct train *t, const struct classify *c, struct err *e)
+{
+    const double n = (double)t->n[TRAIN_SET];
+    double *count, entropy = 0;
+    struct toks_record r;
+    int32_t class;
+
+    if (c->labels.kind != LABELS_SINGLE || n == 0)
+        return 0;
+    count = mem_alloc((size_t)c->labels.n, sizeof *count, "the shares of the classes", e);
+    if (!count)
+        return -1;
+    for (size_t i = 0; i < t->n[TRAIN_SET]; i++) {
+        get(t, &c->item[TRAIN_SET][i], &r);
+        if (labels_read(&c->labels, &t->data, &r, &class, c->target, e)) {
+            free(count);
+            return -1;
+        }
+        count[class]++;
+    }
+    for (int k = 0; k < c->labels.n; k++)
+        if (count[k] > 0)
+            entropy -= count[k] / n * log(count[k] / n);
+    t->guess = entropy;
+    free(count);
+    return 0;
+}
+
 /* ---- the kind of labels ---- */
 
 static enum labels_kind kind_of(const struct train *t)
@@ -192,7 +221,7 @@ static int prepare(struct train *t, struct err *e)
         return err_set(e, ERR_USAGE, "--predictions: there is nothing to score without --eval "
                        "and without records that lack a label");
     count_cut(t, c);
-    return 0;
+    return measure_guess(t, c, e);
 }
 
 static void choose_model(const struct train *t, struct model_options *o)

@@ -220,6 +220,22 @@ void train_show_plan(struct train *t)
              (long long)t->steps_per_epoch);
 }
 
+void train_show_progress(struct train *t, int64_t batch, int64_t batches)
+{
+    const struct loss_sum *sum = &t->state.sum;
+    const int64_t done = t->state.step - t->start_step;
+    char left[32] = "?";
+
+    if (!t->msg || !t->msg->tty)
+        return;
+    if (done > 0)
+        train_time((train_clock() - t->start_clock) / (double)done *
+                       (double)(t->total - t->state.step), left);
+    msg_progress(t->msg, "step %lld of %lld, batch %lld of %lld, loss %.4f, %s left",
+                 (long long)t->state.step + 1, (long long)t->total, (long long)batch,
+                 (long long)batches, sum->weight > 0 ? sum->loss / sum->weight : 0.0, left);
+}
+
 void train_show_batch(struct train *t, int64_t batch, int64_t batches)
 {
     const struct loss_sum *sum = &t->state.sum;
@@ -349,6 +365,11 @@ void train_show_table(struct train *t)
     if (!rc && s->n_epochs)
         msg_plain(t->msg, "%s", b.data);
     buf_free(&b);
+    /* The documents' commonest cause: too high a rate, at which nothing is learned. */
+    if (s->n_epochs && s->epochs[s->n_epochs - 1].loss > t->guess)
+        msg_warn(t->msg, "nothing was learned: the training loss is still %.2f, and guessing by "
+                 "the shares of the classes gives %.2f; try another --lr (now %g) or more steps",
+                 s->epochs[s->n_epochs - 1].loss, t->guess, t->o->lr);
     if (s->best_step >= 0)
         msg_note(t->msg, "the weights of step %lld are kept: %s %.6g", (long long)s->best_step,
                  t->best, s->best_value);

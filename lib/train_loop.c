@@ -395,14 +395,12 @@ static int micro_batch(struct train *t, struct step *s, size_t from, size_t to, 
     return 0;
 }
 
-static void report(struct train *t, const struct step *s, size_t to)
+static void report(struct train *t, size_t to)
 {
     const int64_t batch = (int64_t)((to + (size_t)t->o->batch - 1) / (size_t)t->o->batch);
     const int64_t batches = ((int64_t)t->n[TRAIN_SET] + t->o->batch - 1) / t->o->batch;
 
-    msg_progress(t->msg, "step %lld of %lld, epoch %u, batch %lld of %lld",
-                 (long long)s->number, (long long)t->total, s->epoch + 1, (long long)batch,
-                 (long long)batches);
+    train_show_progress(t, batch, batches);
     if (batch % REPORT_EVERY == 0 && batch < batches)
         train_show_batch(t, batch, batches);
 }
@@ -452,7 +450,7 @@ static int one_step(struct train *t, struct err *e)
 
         if (micro_batch(t, &s, from, to, e))
             return -1;
-        report(t, &s, to);
+        report(t, to);
     }
     if (update(t, &s, &lr, &norm, e))
         return -1;
@@ -481,8 +479,8 @@ static int stop_here(struct train *t, struct err *e)
 
 int train_loop(struct train *t, struct err *e)
 {
-    const int64_t start = t->state.step;
-
+    t->start_step = t->state.step;
+    t->start_clock = train_clock();
     train_show_plan(t);
     for (;;) {
         const int64_t step = t->state.step;
@@ -491,7 +489,7 @@ int train_loop(struct train *t, struct err *e)
             return -1;
         if (stop_asked(t->job->stop))
             return stop_here(t, e);
-        if (t->o->save_every && step > start && step < t->total &&
+        if (t->o->save_every && step > t->start_step && step < t->total &&
             step % t->o->save_every == 0 && train_save(t, e))
             return -1;
         if (step >= t->total)

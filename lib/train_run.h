@@ -113,6 +113,7 @@ struct train {
     struct batch batch;
     float *logits; /* (largest batch, classes), or NULL */
     size_t n[TRAIN_SETS];
+    double guess; /* loss of who knows the shares of the classes alone; NAN: unknown */
 
     struct schedule schedule;
     int64_t steps_per_epoch, total;
@@ -128,6 +129,8 @@ struct train {
     bool saved;       /* this run has written a checkpoint */
     int64_t saved_step;
     struct train_state state;
+    int64_t start_step; /* where this process began, and when */
+    double start_clock;
     struct train_log log;
     struct io_out predictions;
     bool predictions_old; /* there was a file of that name before */
@@ -159,6 +162,7 @@ int train_log_end(struct train *t, struct err *e) MUST_USE;
 int train_log_sync(struct train *t, struct err *e) MUST_USE;
 void train_log_close(struct train *t, bool remove);
 void train_show_plan(struct train *t);
+void train_show_progress(struct train *t, int64_t batch, int64_t batches);
 void train_show_batch(struct train *t, int64_t batch, int64_t batches);
 void train_show_epoch(struct train *t);
 void train_show_eval(struct train *t, const struct train_result *r);

@@ -420,6 +420,14 @@ leaves_nothing_else() {
     [[ $stderr != *$'\r'* ]]
 }
 
+@test "a run that learned nothing says so" {
+    run_clean finetune -m weights -o out --batch 2 --lr 0.5 --schedule constant --epochs 1 train.toks
+    [ "$status" -eq 0 ]
+    says "nothing was learned" "--lr"
+    run_clean finetune -m weights -o good --batch 8 --lr 1e-2 --epochs 12 train.toks
+    [[ $stderr != *"nothing was learned"* ]]
+}
+
 # ---- stopping and going on ----
 
 LONG=(--eval 20% --epochs 150 --lr 2e-3)
@@ -560,6 +568,16 @@ stopped_run() {
     says "starts afresh" "--resume"
     cmp whole/model.safetensors part/model.safetensors
     [ ! -e part.ckpt ]
+}
+
+@test "a second run in the same DIR.ckpt is kept out" {
+    ft_exec -o out --epochs 20000 --save-every 20 --log log train.toks 2>/dev/null 3>&- &
+    pid=$!
+    wait_for test -d out.ckpt/20
+    fails_with 73 ft -o out --epochs 20000 --save-every 20 --resume train.toks
+    says out.ckpt
+    kill -TERM $pid
+    wait $pid || same $? 75
 }
 
 @test "--keep N leaves checkpoints, otherwise they go when the model is whole" {
