@@ -366,6 +366,26 @@ char *opt_full_command(int argc, char **argv, struct err *e)
     return b.data;
 }
 
+/* Whether the value is the default that the help shows in brackets: it changes nothing. */
+static bool is_default(const struct opt *o, const char *value)
+{
+    const char *open = strrchr(o->help, '['), *close = open ? strchr(open, ']') : NULL;
+    const size_t n = close ? (size_t)(close - open - 1) : 0;
+    char shown[32];
+    double a, b;
+    struct err ignored = {0};
+
+    if (!value || !close || close[1] || n >= sizeof shown)
+        return false;
+    memcpy(shown, open + 1, n);
+    shown[n] = '\0';
+    if (strcmp(shown, value) == 0)
+        return true;
+    return (o->type == OPT_INT || o->type == OPT_REAL) &&
+           opt_real(shown, o->name, &a, &ignored) == 0 &&
+           opt_real(value, o->name, &b, &ignored) == 0 && a >= b && a <= b;
+}
+
 /* The options of one command line that can change output, in the order of the table. */
 static int add_options(const struct table *t, int argc, char **argv, struct buf *b,
                        struct err *e)
@@ -392,7 +412,7 @@ static int add_options(const struct table *t, int argc, char **argv, struct buf 
     for (int i = 0; i < t->n && !rc; i++) {
         char name[64];
 
-        if (!given[i] || (t->at[i]->flags & OPT_SAME))
+        if (!given[i] || (t->at[i]->flags & OPT_SAME) || is_default(t->at[i], value[i]))
             continue;
         if (t->at[i]->type == OPT_TEXTS)
             rc = buf_putc(b, ' ', e) || buf_puts(b, lists[i].data, e);
@@ -414,6 +434,8 @@ char *opt_command(const struct opt_tool *tool, int argc, char **argv, struct err
     opterr = 0;
     if (add_word(&b, tool->name, e) || add_options(&t, argc, argv, &b, e))
         goto fail;
+    if (argc - optind == 1 && strcmp(argv[optind], "-") == 0)
+        return b.data; /* the same as no operand */
     for (int i = optind; i < argc; i++)
         if (add_word(&b, argv[i], e))
             goto fail;

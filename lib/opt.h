@@ -89,7 +89,8 @@ int opt_parse(const struct opt_tool *tool, int argc, char **argv, void *values, 
 
 /*
  * The command as it goes into provenance: the options given that can change output, in long
- * form and table order, and the operands, quoted for a shell.  malloc'd.
+ * form and table order, without those that repeat the default that their help shows, and the
+ * operands (a lone "-" is none), quoted for a shell.  malloc'd.
  */
 char *opt_command(const struct opt_tool *tool, int argc, char **argv, struct err *e) MUST_USE;
 

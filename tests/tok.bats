@@ -644,6 +644,12 @@ gives() {
     tok -m "$BERT" --plain -v -@ 2 -o o --format text in.txt 2>/dev/null
     grep -aq -- '--format text' o
     ! grep -aqE -- '--(threads|output|verbose)|-@' o
+    # What repeats a default, or says that standard input is read, changes nothing either.
+    tok -m "$BERT" <in.txt >one
+    tok -m "$BERT" --format auto --header auto --level 1 --specials-in-text yes - <in.txt >two
+    cmp one two
+    tok -m "$BERT" --level 2 <in.txt >three
+    ! cmp -s one three
 }
 
 @test "cat a b is a stream" {
