@@ -86,9 +86,17 @@ static const struct opt_tool tool = {
     .n_options = sizeof options / sizeof *options,
 };
 
-static int print(const struct buf *b, struct err *e)
+/* To -o, which appears when it is whole, or to standard output. */
+static int print(const struct values *v, const struct buf *b, struct err *e)
 {
-    return io_write_full(1, b->data, b->len, "standard output", e);
+    struct io_out o;
+    int rc;
+
+    if (io_out_open(&o, v->o.output, e))
+        return -1;
+    rc = io_write_full(o.fd, b->data, b->len, o.name, e) || io_publish(&o, e) ? -1 : 0;
+    io_discard(&o);
+    return rc;
 }
 
 static int run_stat(const struct values *v, char *const *paths, int n, struct err *e)
@@ -109,7 +117,7 @@ static int run_stat(const struct values *v, char *const *paths, int n, struct er
     if (got == 0)
         got = (v->json ? stat_json : stat_table)(&s, toks_reader_header(r),
                                                  toks_reader_totals(r), &out, e) ||
-                      print(&out, e)
+                      print(v, &out, e)
                   ? -1 : 0;
     buf_free(&out);
     stat_free(&s);
@@ -127,7 +135,7 @@ static int run_history(const struct values *v, char *const *paths, int n, struct
         const char *chain = toks_reader_header(r)->provenance;
 
         rc = (v->json ? buf_puts(&out, chain, e) : tokchain_line(chain, &out, e)) ||
-                     buf_putc(&out, '\n', e) || print(&out, e)
+                     buf_putc(&out, '\n', e) || print(v, &out, e)
                  ? -1 : 0;
     }
     buf_free(&out);

@@ -168,6 +168,8 @@ content() { shard --stat --json "$@" | sed 's/.*"content":"\([0-9a-f]*\)".*/\1/'
     [ "$status" -eq 0 ]
     [[ $output == *"records     300"* && $output == *"labels      3"* ]]
     [[ $output == *"60   20.0 %  neg"* ]]
+    shard --stat -o stat.txt "$S/all.toks"
+    same "$(cat stat.txt)" "$output"
     printf 'x\tthe film\ny\tthe film\nx\t\nx\tgood good good\n' |
         tok -m "$S/m" --text 2 --label 1 --header no >d.toks
     same "$(shard --stat --json d.toks | sed 's/"content":"[^"]*"//; s/"tokenizer":{[^}]*}//')" \
