@@ -14,12 +14,21 @@ const struct added_token *added_find(const struct added *a, const char *content,
     return NULL;
 }
 
+int added_index(struct added *a, size_t ids, struct err *e)
+{
+    a->by_id = mem_alloc(ids, sizeof *a->by_id, "added tokens", e);
+    if (!a->by_id)
+        return -1;
+    a->ids = ids;
+    for (size_t i = 0; i < a->n; i++)
+        if (a->at[i].id < ids)
+            a->by_id[a->at[i].id] = (uint32_t)i + 1;
+    return 0;
+}
+
 const struct added_token *added_by_id(const struct added *a, uint32_t id)
 {
-    for (size_t i = 0; i < a->n; i++)
-        if (a->at[i].id == id)
-            return &a->at[i];
-    return NULL;
+    return id < a->ids && a->by_id[id] ? &a->at[a->by_id[id] - 1] : NULL;
 }
 
 int added_put(struct added *a, const struct added_token *token, struct err *e)
@@ -27,6 +36,7 @@ int added_put(struct added *a, const struct added_token *token, struct err *e)
     struct added_token copy = *token;
     const struct added_token *old = added_find(a, token->content, token->len);
 
+    copy.shown = NULL;
     copy.content = mem_dupn(token->content, token->len, e);
     if (!copy.content)
         return -1;
@@ -45,9 +55,12 @@ int added_put(struct added *a, const struct added_token *token, struct err *e)
 
 void added_free(struct added *a)
 {
-    for (size_t i = 0; i < a->n; i++)
+    for (size_t i = 0; i < a->n; i++) {
         free(a->at[i].content);
+        free(a->at[i].shown);
+    }
     free(a->at);
+    free(a->by_id);
     trie_free(&a->raw.trie);
     trie_free(&a->normalized.trie);
     *a = (struct added){0};

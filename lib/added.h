@@ -16,8 +16,8 @@
 #include <stdint.h>
 
 struct added_token {
-    char *content;
-    size_t len;
+    char *content, *shown; /* shown: as the reference decodes it, normalized when it is */
+    size_t len, shown_len;
     uint32_t id;
     bool special, lstrip, rstrip, single_word, normalized;
 };
@@ -34,11 +34,15 @@ struct added {
     struct added_token *at;
     size_t n, cap;
     struct added_set raw, normalized;
+    uint32_t *by_id; /* (ids) place in at + 1, or 0 */
+    size_t ids;
 };
 
 /* Adds a copy of a token; one whose content is there already replaces it. */
 int added_put(struct added *a, const struct added_token *token, struct err *e) MUST_USE;
 const struct added_token *added_find(const struct added *a, const char *content, size_t len);
+/* Makes by_id, once all tokens are there. */
+int added_index(struct added *a, size_t ids, struct err *e) MUST_USE;
 const struct added_token *added_by_id(const struct added *a, uint32_t id);
 void added_free(struct added *a);
 

@@ -84,13 +84,12 @@ static int add_bytes(const char *token, size_t len, struct buf *out, struct err 
 /* Spelling and length of an id; NULL when it has none. */
 static const char *token_of(const struct tokenizer *t, uint32_t id, size_t *len)
 {
-    const char *token = vocabmap_token(&t->vocab, id, len);
-    const struct added_token *added = token ? NULL : added_by_id(&t->added, id);
+    const struct added_token *added = added_by_id(&t->added, id);
 
     if (!added)
-        return token;
-    *len = added->len;
-    return added->content;
+        return vocabmap_token(&t->vocab, id, len);
+    *len = added->shown_len;
+    return added->shown;
 }
 
 int tokenizer_decode(const struct tokenizer *t, const uint32_t *ids, size_t n,

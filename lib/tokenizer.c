@@ -71,13 +71,16 @@ static int build_set(struct tokenizer *t, struct added_set *set, bool normalized
     set->n = 0;
     /* From the last to the first: of two that are the same when normalized the first wins. */
     for (size_t i = t->added.n; rc == 0 && i-- > 0;) {
-        const struct added_token *token = &t->added.at[i];
+        struct added_token *token = &t->added.at[i];
 
         if (token->normalized != normalized)
             continue;
         rc = normalized ? normalize(&t->normalizer, (const uint8_t *)token->content, token->len,
                                     &scratch, &one, e)
                         : (buf_reset(&one), buf_add(&one, token->content, token->len, e));
+        token->shown = rc ? NULL : mem_dupn(one.data ? one.data : "", one.len, e);
+        token->shown_len = one.len;
+        rc = rc || !token->shown ? -1 : 0;
         if (rc || one.len == 0)
             continue;
         at[set->n] = all.len;
@@ -233,7 +236,7 @@ static int finish(struct tokenizer *t, struct err *e)
     for (size_t i = 0; i < t->added.n; i++)
         if (t->added.at[i].id >= t->size)
             t->size = t->added.at[i].id + 1;
-    return hash_rules(t, e);
+    return added_index(&t->added, t->size, e) || hash_rules(t, e) ? -1 : 0;
 }
 
 struct tokenizer *tokenizer_load(const char *dir, struct err *e)
@@ -290,10 +293,9 @@ const struct template *tokenizer_template(const struct tokenizer *t)
 
 const char *tokenizer_token(const struct tokenizer *t, uint32_t id)
 {
-    const char *token = vocabmap_token(&t->vocab, id, NULL);
-    const struct added_token *added = token ? NULL : added_by_id(&t->added, id);
+    const struct added_token *added = added_by_id(&t->added, id);
 
-    return added ? added->content : token;
+    return added ? added->shown : vocabmap_token(&t->vocab, id, NULL);
 }
 
 int64_t tokenizer_id(const struct tokenizer *t, const char *token)

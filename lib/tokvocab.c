@@ -67,28 +67,39 @@ static int split_merge(const char *p, size_t n, size_t *n_left)
     return 0;
 }
 
+static int no_pair(const struct jsonscan *s, uint32_t rank, struct err *e)
+{
+    return err_set(e, ERR_DATA, "'%s': merge %u is no pair of tokens", s->name, rank + 1);
+}
+
 /* A merge as "left right", or as ["left", "right"] for tokens with spaces. */
 static int read_merge(struct tokenizer *t, struct jsonscan *s, uint32_t rank,
                       struct buf *scratch, struct buf *left, struct err *e)
 {
+    const bool text = jsonscan_peek(s) == '"';
     const char *p;
     size_t n, n_left;
     bool first = true;
+    int rc;
 
-    if (jsonscan_peek(s) == '"') {
+    buf_reset(left);
+    if (!text && jsonscan_peek(s) != '[')
+        return no_pair(s, rank, e);
+    if (text) {
         if (jsonscan_string(s, &p, &n, e))
             return -1;
         if (split_merge(p, n, &n_left))
-            return err_set(e, ERR_DATA, "merge %u is no pair", rank + 1);
-        return add_merge(t, p, n_left, p + n_left + 1, n - n_left - 1, rank, scratch, e);
+            return no_pair(s, rank, e);
+        rc = add_merge(t, p, n_left, p + n_left + 1, n - n_left - 1, rank, scratch, e);
+    } else {
+        if (jsonscan_take(s, '[', e) || jsonscan_more(s, ']', &first, e) <= 0 ||
+            jsonscan_string(s, &p, &n, e) || buf_add(left, p, n, e) ||
+            jsonscan_more(s, ']', &first, e) <= 0 || jsonscan_string(s, &p, &n, e) ||
+            jsonscan_take(s, ']', e))
+            return no_pair(s, rank, e);
+        rc = add_merge(t, left->data, left->len, p, n, rank, scratch, e);
     }
-    buf_reset(left);
-    if (jsonscan_take(s, '[', e) || jsonscan_more(s, ']', &first, e) <= 0 ||
-        jsonscan_string(s, &p, &n, e) || buf_add(left, p, n, e) ||
-        jsonscan_more(s, ']', &first, e) <= 0 || jsonscan_string(s, &p, &n, e) ||
-        jsonscan_take(s, ']', e))
-        return err_set(e, ERR_DATA, "merge %u is no pair", rank + 1);
-    return add_merge(t, left->data, left->len, p, n, rank, scratch, e);
+    return rc ? err_prefix(e, "'%s': ", s->name) : 0;
 }
 
 /* Number of merges in a list: that of the strings, or half of it for pairs; at least so. */
@@ -112,7 +123,7 @@ int tokrules_merges(struct tokenizer *t, struct jsonscan *s, struct err *e)
         return -1;
     while ((more = jsonscan_more(s, ']', &first, e)) > 0) {
         if (read_merge(t, s, rank++, &scratch, &left, e)) {
-            more = err_prefix(e, "'%s': ", s->name);
+            more = -1;
             break;
         }
     }

@@ -372,6 +372,8 @@ def main():
                 compare(f"rules, {name}: random texts", d, t, nasties(6000, 13))
                 t.encode_special_tokens = True
                 compare(f"rules, {name}: specials as text", d, t, nasties(2000, 17), "--plain")
+                t.encode_special_tokens = False
+                decoding(f"rules, {name}", d, t, nasties(500, 19), rng)
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
 
