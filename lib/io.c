@@ -6,6 +6,8 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <libgen.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -235,18 +237,23 @@ int io_out_open(struct io_out *o, const char *path, struct err *e)
     return -1;
 }
 
+static int link_as(int fd, const char *name)
+{
+    char proc[64];
+
+    snprintf(proc, sizeof proc, "/proc/self/fd/%d", fd);
+    return linkat(AT_FDCWD, proc, AT_FDCWD, name, AT_SYMLINK_FOLLOW);
+}
+
 /* Gives an O_TMPFILE file a temporary name, so that rename can put it over an older file.
  */
 static int link_temp(struct io_out *o, struct err *e)
 {
-    char proc[64];
-
-    snprintf(proc, sizeof proc, "/proc/self/fd/%d", o->fd);
     for (unsigned attempt = 0; attempt < 100; attempt++) {
         o->temp = temp_name(o->path, attempt, e);
         if (!o->temp)
             return -1;
-        if (linkat(AT_FDCWD, proc, AT_FDCWD, o->temp, AT_SYMLINK_FOLLOW) == 0)
+        if (link_as(o->fd, o->temp) == 0)
             return 0;
         if (errno != EEXIST)
             break;
@@ -278,10 +285,34 @@ int io_sync_dir(const char *path, struct err *e)
     return 0;
 }
 
+/* Gives the synced file its name; *is_new: no other file had it. */
+static int give_name(struct io_out *o, bool *is_new, struct err *e)
+{
+    sigset_t all, before;
+    int rc = 0;
+
+    *is_new = true;
+    if (!o->temp && link_as(o->fd, o->path) == 0)
+        return 0; /* at once: a kill finds no temporary name that it could leave */
+    *is_new = !io_exists(o->path);
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    if (!o->temp)
+        rc = link_temp(o, e);
+    if (rc == 0 && rename(o->temp, o->path) != 0) {
+        rc = err_sys(e, ERR_CREATE, "cannot create '%s'", o->path);
+        unlink(o->temp);
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    free(o->temp);
+    o->temp = NULL;
+    return rc;
+}
+
 int io_publish(struct io_out *o, struct err *e)
 {
     char *dir = NULL;
-    bool existed;
+    bool is_new;
     int rc;
 
     if (!o->path) {
@@ -298,24 +329,16 @@ int io_publish(struct io_out *o, struct err *e)
         err_sys(e, ERR_IO, "cannot sync '%s'", o->path);
         goto fail;
     }
-    if (!o->temp && link_temp(o, e) != 0)
+    if (give_name(o, &is_new, e))
         goto fail;
     rc = close(o->fd);
     o->fd = -1;
-    if (rc != 0) {
+    if (rc != 0)
         err_sys(e, ERR_IO, "cannot close '%s'", o->path);
-        goto fail;
-    }
-    existed = io_exists(o->path);
-    if (rename(o->temp, o->path) != 0) {
-        err_sys(e, ERR_CREATE, "cannot create '%s'", o->path);
-        goto fail;
-    }
-    free(o->temp);
-    o->temp = NULL;
-    rc = io_sync_dir(dir, e);
+    else
+        rc = io_sync_dir(dir, e);
     /* Who is told of a failure finds no file, except where it took the place of another. */
-    if (rc != 0 && !existed)
+    if (rc != 0 && is_new)
         unlink(o->path);
     free(dir);
     free(o->path);
