@@ -484,13 +484,15 @@ static int sweep(int argc, char **argv, char **env)
     s.good = slurp(s.out, &s.n_good);
     if (status != 0) {
         complain(&s, 0, "status %d without any fault", WEXITSTATUS(status));
-    } else if (how == HOW_SHORT || how == HOW_EINTR) {
+    }
+    nftw(s.dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    if (how == HOW_SHORT || how == HOW_EINTR) {
         gentle = true;
         s.points = 1;
-        judge(&s, 1, run(&s, 1));
+        status = run(&s, 1);
         s.wrong += atomic_load(calls) == 0;
-    } else {
-        nftw(s.dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+        judge(&s, 1, status);
+    } else if (status == 0) {
         step_through(&s);
     }
     printf("%lu points, %lu wrong\n", s.points, s.wrong);
