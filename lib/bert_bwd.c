@@ -8,7 +8,9 @@
  *     d1   gradient of the feed-forward's output; later of the projection's; then scratch
  *     d2   gradient of the attention's output
  *
- * and d0 is the gradient of the layer's input at the end, where the next one starts.
+ * and d0 is the gradient of the layer's input at the end, where the next one starts.  The
+ * last layer comes with R rows and spreads them over the T tokens around its attention; what
+ * has R rows meanwhile lies in the head's buffers.
  */
 #include "model_int.h"
 
@@ -45,22 +47,33 @@ static int ffn_backward(struct model *m, const struct layer_ops *o, int layer, s
     return op_add_norm_bwd(&m->ops, &norm, e) || op_ffn_bwd(&m->ops, &ffn, e) ? -1 : 0;
 }
 
+/* to (T, H) = zeros, and the R rows where they belong. */
+static int spread(struct model *m, struct mat to, struct mat rows, struct err *e)
+{
+    const size_t bytes = (size_t)to.rows * (size_t)to.cols * (to.t == DT_BF16 ? 2 : 4);
+
+    if (m->ops.be->zero(m->ops.dev, to.p, bytes, e))
+        return -1;
+    return op_rows_add(&m->ops, to, m->in.rows, rows, e);
+}
+
 /* dy1 in d0 -> dx in d0. */
 static int attention_backward(struct model *m, const struct layer_ops *o, int layer,
                               struct err *e)
 {
-    const int64_t t = o->qkv.x.rows;
+    const bool last = is_last(m, layer);
+    const int64_t t = o->qkv.x.rows, r = o->proj.x.rows;
     const struct mat d0 = mat_head(m->plan.d0, t), d1 = mat_head(m->plan.d1, t);
     const struct mat d2 = mat_head(m->plan.d2, t);
     const struct add_norm_bwd norm = {.fwd = &o->norm1,
-                                      .dy = d0,
-                                      .dresidual = d0,
-                                      .dx = d1,
+                                      .dy = mat_head(d0, r),
+                                      .dresidual = mat_head(last ? m->plan.ddense : d0, r),
+                                      .dx = mat_head(d1, r),
                                       .dgamma = vector(m, PARAM_LN1_G, layer),
                                       .dbeta = vector(m, PARAM_LN1_B, layer)};
     const struct linear_bwd proj = {.fwd = &o->proj,
-                                    .dy = d1,
-                                    .dx = d2,
+                                    .dy = norm.dx,
+                                    .dx = mat_head(last ? m->plan.dout : d2, r),
                                     .dw = gradient(m, PARAM_O_W, layer),
                                     .db = vector(m, PARAM_O_B, layer)};
     const struct attn_bwd attn = {
@@ -73,10 +86,11 @@ static int attention_backward(struct model *m, const struct layer_ops *o, int la
                              .db = vector(m, PARAM_Q_B, layer)};
 
     qkv.dw.rows *= 3; /* key and value follow */
-    if (op_add_norm_bwd(&m->ops, &norm, e) || op_linear_bwd(&m->ops, &proj, e) ||
-        op_attn_bwd(&m->ops, &attn, e) || op_linear_bwd(&m->ops, &qkv, e))
+    if (op_add_norm_bwd(&m->ops, &norm, e) || op_linear_bwd(&m->ops, &proj, e))
         return -1;
-    return 0;
+    if (last && (spread(m, d2, proj.dx, e) || spread(m, d0, norm.dresidual, e)))
+        return -1;
+    return op_attn_bwd(&m->ops, &attn, e) || op_linear_bwd(&m->ops, &qkv, e) ? -1 : 0;
 }
 
 int bert_backward(struct model *m, const struct pass *pass, struct err *e)

@@ -31,7 +31,7 @@ static void dense_op(const struct model *m, const struct pass *pass, struct line
     const int64_t r = pass->n_rows;
     const struct mat none = {0};
     const struct linear op = {
-        .x = mat_head(m->plan.first, r),
+        .x = bert_output(m, pass),
         .w = params_mat(&m->params, m->p, mlm ? PARAM_MLM_W : PARAM_DENSE_W, 0),
         .b = params_at(&m->params, m->p, mlm ? PARAM_MLM_B : PARAM_DENSE_B, 0),
         .act = mlm ? mlm_activation(m) : ACT_TANH,
@@ -74,8 +74,6 @@ int head_forward(struct model *m, const struct pass *pass, struct err *e)
     struct add_norm norm;
 
     dense_op(m, pass, &dense);
-    if (op_rows_get(ops, bert_output(m, pass), m->in.rows, dense.x, e))
-        return -1;
     if (m->head == HEAD_MLM) {
         norm_op(m, pass, &norm);
         return op_linear(ops, &dense, e) || op_add_norm(ops, &norm, e) ? -1 : 0;
@@ -168,14 +166,12 @@ static int upper_backward(struct model *m, const struct pass *pass, struct err *
 int head_backward(struct model *m, const struct pass *pass, struct err *e)
 {
     const bool mlm = m->head == HEAD_MLM;
-    const struct mat d0 = mat_head(m->plan.d0, pass->seqs.n_tok);
     const struct drop drop = drop_at(m, pass, SITE_HEAD);
-    const size_t bytes = (size_t)d0.rows * (size_t)d0.cols * (d0.t == DT_BF16 ? 2 : 4);
     struct linear dense;
     const struct linear_bwd back = {
         .fwd = &dense,
         .dy = mat_head(m->plan.ddense, pass->n_rows),
-        .dx = mat_head(m->plan.dout, pass->n_rows),
+        .dx = mat_head(m->plan.d0, pass->n_rows),
         .dw = params_mat(&m->params, m->g, mlm ? PARAM_MLM_W : PARAM_DENSE_W, 0),
         .db = params_at(&m->params, m->g, mlm ? PARAM_MLM_B : PARAM_DENSE_B, 0)};
 
@@ -185,7 +181,5 @@ int head_backward(struct model *m, const struct pass *pass, struct err *e)
     if (!mlm && m->config.family == FAMILY_ROBERTA && drop.p > 0 &&
         op_dropout(&m->ops, &drop, back.dx, back.dx, e))
         return -1;
-    if (m->ops.be->zero(m->ops.dev, d0.p, bytes, e))
-        return -1;
-    return op_rows_add(&m->ops, d0, m->in.rows, back.dx, e);
+    return 0;
 }

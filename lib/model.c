@@ -180,7 +180,8 @@ static void plan_head(const struct model *m, const struct model_limits *l, struc
     int64_t chunk = VOCAB_WORK / 4 / v;
 
     chunk = chunk < VOCAB_ROWS_MIN ? VOCAB_ROWS_MIN : chunk;
-    plan->first = arena_mat(a, r, h, act);
+    plan->last_mix = arena_mat(a, r, h, act);
+    plan->last_x = arena_mat(a, r, h, act);
     plan->dense = arena_mat(a, r, h, act);
     plan->out = arena_mat(a, r, h, act);
     if (m->head == HEAD_MLM) {

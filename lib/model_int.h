@@ -59,8 +59,10 @@ struct plan {
     struct mat embed;   // (T, H)
     float *embed_stats; // (T, 2)
     struct layer_acts *layer; /* (L) on the host; in inference all share one memory */
-    /* The head: picked rows, dense before and after its activation, then dropped or normed. */
-    struct mat first, pre, dense, out; // (R, H)
+    /* Of the tokens that the head looks at: the last layer's attention and input. */
+    struct mat last_mix, last_x; // (R, H)
+    /* The head: dense before and after its activation, then dropped or normed. */
+    struct mat pre, dense, out; // (R, H)
     float *out_stats;                  // (R, 2) masked LM
     struct mat logits;                 // (R, C), fp32, in `results`
     struct mat work;                   // (chunk, V) masked LM
@@ -103,6 +105,15 @@ struct pass {
     bool train; /* dropout on, memory for the backward pass */
 };
 
+/*
+ * Behind the attention of the last layer only the R tokens that the head looks at go on:
+ * nothing else of that layer's output is ever read, and most of its work is there.
+ */
+static inline bool is_last(const struct model *m, int layer)
+{
+    return layer == (int)m->config.layers - 1;
+}
+
 /* The first n rows of a matrix. */
 static inline struct mat mat_head(struct mat m, int64_t n)
 {
@@ -115,10 +126,10 @@ static inline int64_t model_width(const struct model *m)
     return m->config.hidden;
 }
 
-/* The output of the encoder: (T, H). */
+/* The output of the encoder for the tokens that the head looks at: (R, H). */
 struct mat bert_output(const struct model *m, const struct pass *pass);
 int bert_forward(struct model *m, const struct pass *pass, struct err *e) MUST_USE;
-/* plan.d0 holds the gradient of bert_output(); destroyed.  Adds to m->g. */
+/* The first R rows of plan.d0 hold the gradient of bert_output(); destroyed.  Adds to m->g. */
 int bert_backward(struct model *m, const struct pass *pass, struct err *e) MUST_USE;
 
 /* The ops of a layer and of the embedding, as the forward and the backward pass need them. */
@@ -139,7 +150,7 @@ int head_forward(struct model *m, const struct pass *pass, struct err *e) MUST_U
 /* Losses of the rows; with `gradient` also the gradients that head_backward starts from. */
 int head_loss(struct model *m, const struct pass *pass, double scale, bool gradient,
               struct err *e) MUST_USE;
-/* Adds to m->g and writes the gradient of bert_output() to plan.d0. */
+/* Adds to m->g and writes the gradient of bert_output() to the first R rows of plan.d0. */
 int head_backward(struct model *m, const struct pass *pass, struct err *e) MUST_USE;
 
 /*

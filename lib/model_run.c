@@ -16,7 +16,8 @@ static int check_size(const struct model *m, const struct batch *b, struct err *
 {
     const struct model_limits *l = &m->limits;
 
-    if (!m->memory || b->n_tok > l->tokens || b->n_seq > l->sequences || b->n_rows > l->rows)
+    if (!m->memory || b->n_tok > l->tokens || b->n_seq > l->sequences || b->n_rows > l->rows ||
+        b->n_rows > b->n_tok)
         return err_set(e, ERR_INTERNAL,
                        "a batch of %d tokens, %d sequences and %d rows is beyond what was "
                        "reserved", b->n_tok, b->n_seq, b->n_rows);
