@@ -10,7 +10,8 @@
 static const struct opt options[] = {
     TRAIN_OPTIONS_MODEL,
     {"predictions", 0, OPT_TEXT, TRAIN_AT(predictions), "FILE|-",
-     "write the scores of held-out and unlabelled records, see scores(5)", OPT_SAME, 0, 0},
+     "write the scores of held-out and unlabelled records, see scores(5)", OPT_SAME,
+     0, 0},
     {"max-len", 0, OPT_INT, TRAIN_AT(max_len), "N",
      "cut inputs to N tokens, specials included [the model's limit]", 0, 1, 1e9},
     {"problem", 0, OPT_CHOICE, TRAIN_AT(problem), "single|multi|regression",
@@ -26,14 +27,14 @@ static const struct opt_tool tool = {
     .does = "train a classifier on a labelled token stream",
     .synopsis = "-m MODEL [-o DIR] [options] [STREAM...]",
     .examples =
-        "  tok train.tsv | finetune -m roberta                 makes ./roberta-finetuned\n"
+        "  tok train.tsv | finetune -m roberta               makes ./roberta-finetuned\n"
         "  tok -m bert-base-uncased --text 4 --label 2 train.tsv |\n"
         "    finetune -m bert-base-uncased --max-len 64 --epochs 4 --eval 10% -o cola",
     .operands =
-        "STREAMs are token streams as tok(1) and shard(1) write them, read as one; none or -\n"
-        "is standard input.  DIR appears when it is whole.  Defaults: batch 32, lr 2e-5, 4\n"
-        "epochs.  SIGTERM, SIGINT and SIGUSR1 save a checkpoint in DIR.ckpt and end with\n"
-        "status 75; the same command with --resume goes on.",
+        "STREAMs are token streams as tok(1) and shard(1) write them, read as one;\n"
+        "none or - is standard input.  DIR appears when it is whole.  Defaults: batch\n"
+        "32, lr 2e-5, 4 epochs.  SIGTERM, SIGINT and SIGUSR1 save a checkpoint in\n"
+        "DIR.ckpt and end with status 75; the same command with --resume goes on.",
     .options = options,
     .n_options = sizeof options / sizeof *options,
 };
@@ -41,7 +42,8 @@ static const struct opt_tool tool = {
 /* A signal before there is anything to save. */
 static void interrupted(int signal)
 {
-    static const char text[] = "finetune: stopped before the first step; nothing to save\n";
+    static const char text[] =
+        "finetune: stopped before the first step; nothing to save\n";
 
     (void)signal;
     (void)!write(STDERR_FILENO, text, sizeof text - 1);

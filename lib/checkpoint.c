@@ -88,10 +88,14 @@ static char *step_path(const char *root, const char *prefix, int64_t step, struc
     return io_join(root, name, e);
 }
 
-/* Removes the checkpoint of a step, under a hidden name first so that no half of it counts. */
+/*
+ * Removes the checkpoint of a step, under a hidden name first so that no half of it
+ * counts.
+ */
 static int remove_step(const char *root, int64_t step, struct err *e)
 {
-    char *path = step_path(root, "", step, e), *aside = step_path(root, HIDDEN "old-", step, e);
+    char *path = step_path(root, "", step, e),
+         *aside = step_path(root, HIDDEN "old-", step, e);
     int rc = -1;
 
     if (path && aside) {
@@ -170,8 +174,9 @@ int checkpoint_put(struct checkpoint *c, const char *name, const void *data, siz
 
 static int put_manifest(struct checkpoint *c, struct err *e)
 {
-    json_t *manifest = json_pack("{s:s,s:i,s:I,s:O}", "format", "bertutils checkpoint",
-                                 "version", 1, "step", (json_int_t)c->step, "files", c->files);
+    json_t *manifest =
+        json_pack("{s:s,s:i,s:I,s:O}", "format", "bertutils checkpoint", "version", 1,
+                  "step", (json_int_t)c->step, "files", c->files);
     char *text = manifest ? json_dumps(manifest, JSON_INDENT(1) | JSON_SORT_KEYS) : NULL;
     char *path = io_join(c->temp, MANIFEST, e);
     int rc = -1;
@@ -256,7 +261,8 @@ static int hash_file(const char *path, uint64_t *bytes, char hex[33], struct err
 }
 
 /* One file against its entry. */
-static int check_file(const char *dir, const char *name, const json_t *entry, struct err *e)
+static int check_file(const char *dir, const char *name, const json_t *entry,
+                      struct err *e)
 {
     const char *want = json_string_value(json_object_get(entry, "xxh3_128"));
     const json_t *size = json_object_get(entry, "bytes");
@@ -292,7 +298,8 @@ static int check_manifest(struct checkpoint_found *f, struct err *e)
     manifest = json_loadb(text, n, JSON_REJECT_DUPLICATES, NULL);
     free(text);
     files = json_object_get(manifest, "files");
-    if (!json_is_object(files) || json_integer_value(json_object_get(manifest, "version")) != 1 ||
+    if (!json_is_object(files) ||
+        json_integer_value(json_object_get(manifest, "version")) != 1 ||
         json_integer_value(json_object_get(manifest, "step")) != f->step) {
         err_set(e, ERR_DATA, "the manifest is damaged");
     } else {
@@ -329,14 +336,17 @@ int checkpoint_find(struct checkpoint_found *f, const char *root, struct msg *m,
         } else if (why.code == ERR_INTERNAL) {
             found = err_set(e, why.code, "%s", why.text);
         } else {
-            msg_warn(m, "the checkpoint '%s' is damaged (%s); looking for the one before it",
+            msg_warn(m,
+                     "the checkpoint '%s' is damaged (%s); looking for the one before it",
                      f->path, why.text);
             checkpoint_found_free(f);
         }
     }
     if (found == 0 && s.n)
-        found = err_set(e, ERR_DATA, "no checkpoint in '%s' is whole; without --resume the run "
-                        "starts afresh", root);
+        found = err_set(e, ERR_DATA,
+                        "no checkpoint in '%s' is whole; without --resume the run "
+                        "starts afresh",
+                        root);
     if (found < 1)
         checkpoint_found_free(f);
     free(s.at);
@@ -348,8 +358,8 @@ bool checkpoint_has(const struct checkpoint_found *f, const char *name)
     return json_object_get(f->files, name) != NULL;
 }
 
-int checkpoint_get(const struct checkpoint_found *f, const char *name, void *data, size_t n,
-                   struct err *e)
+int checkpoint_get(const struct checkpoint_found *f, const char *name, void *data,
+                   size_t n, struct err *e)
 {
     const json_t *entry = json_object_get(f->files, name);
     char *path;
@@ -365,7 +375,9 @@ int checkpoint_get(const struct checkpoint_found *f, const char *name, void *dat
     if (fd >= 0) {
         const ssize_t got = io_read_full(fd, data, n, path, e);
 
-        rc = got < 0 ? -1 : (size_t)got == n ? 0 : err_set(e, ERR_DATA, "'%s' is cut", path);
+        rc = got < 0            ? -1
+             : (size_t)got == n ? 0
+                                : err_set(e, ERR_DATA, "'%s' is cut", path);
         close(fd);
     }
     free(path);

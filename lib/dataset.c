@@ -24,8 +24,8 @@ static int keep(struct dataset *d, struct toks_reader *r, struct err *e)
     return 0;
 }
 
-int dataset_read(struct dataset *d, struct toks_reader *r, const char *name, dataset_tap tap,
-                 void *ctx, struct err *e)
+int dataset_read(struct dataset *d, struct toks_reader *r, const char *name,
+                 dataset_tap tap, void *ctx, struct err *e)
 {
     const struct toks_block *b;
     int got;

@@ -2,8 +2,8 @@
 /*
  * dataset: a whole token stream in memory, read to its END, records by their index (L3).
  *
- * Training needs its records several times and in any order, and a pipe cannot be rewound, so
- * the decoded blocks are kept as they came.
+ * Training needs its records several times and in any order, and a pipe cannot be
+ * rewound, so the decoded blocks are kept as they came.
  */
 #ifndef BERTUTILS_DATASET_H
 #define BERTUTILS_DATASET_H
@@ -27,9 +27,12 @@ struct dataset {
 /* Called with each block as it comes, before it is kept. */
 typedef int (*dataset_tap)(void *ctx, const struct toks_block *b, struct err *e);
 
-/* Reads everything that is left of r; tap may be NULL.  *d needs dataset_free in any case. */
-int dataset_read(struct dataset *d, struct toks_reader *r, const char *name, dataset_tap tap,
-                 void *ctx, struct err *e) MUST_USE;
+/*
+ * Reads everything that is left of r; tap may be NULL.  *d needs dataset_free in any
+ * case.
+ */
+int dataset_read(struct dataset *d, struct toks_reader *r, const char *name,
+                 dataset_tap tap, void *ctx, struct err *e) MUST_USE;
 void dataset_free(struct dataset *d);
 
 /* Record i of 0..n-1; what *r points to lives as long as the dataset. */

@@ -24,11 +24,13 @@ static int bad(const struct dataset *d, const struct toks_record *r, const char 
     const char *key = dataset_key(r, room, &key_len);
 
     return err_set(e, ERR_DATA, "%s: record %llu (key '%.*s'): %s '%.*s'", d->name,
-                   (unsigned long long)r->number, (int)(key_len < 100 ? key_len : 100), key,
-                   what, (int)(len < 200 ? len : 200), label);
+                   (unsigned long long)r->number, (int)(key_len < 100 ? key_len : 100),
+                   key, what, (int)(len < 200 ? len : 200), label);
 }
 
-/* The next of the names joined by commas in [*at, end); false when there are none left. */
+/*
+ * The next of the names joined by commas in [*at, end); false when there are none left.
+ */
 static bool next_name(const char **at, const char *end, const char **name, size_t *len)
 {
     const char *comma;
@@ -165,8 +167,10 @@ static int check_classes(const struct labels *l, const struct dataset *d, struct
         return err_set(e, ERR_DATA, "%s: every record's label is empty", d->name);
     if (l->index.n > INT32_MAX ||
         (l->index.n > MANY_CLASSES && l->index.n > l->labelled / 2))
-        return err_set(e, ERR_DATA, "%s: %zu different labels in %zu records are no classes; "
-                       "numbers need --problem regression", d->name, l->index.n, l->labelled);
+        return err_set(e, ERR_DATA,
+                       "%s: %zu different labels in %zu records are no classes; "
+                       "numbers need --problem regression",
+                       d->name, l->index.n, l->labelled);
     return 0;
 }
 
@@ -233,7 +237,8 @@ void labels_free(struct labels *l)
 /* ---- reading ---- */
 
 static int find_class(const struct labels *l, const struct dataset *d,
-                      const struct toks_record *r, const char *name, size_t len, struct err *e)
+                      const struct toks_record *r, const char *name, size_t len,
+                      struct err *e)
 {
     const int64_t at = intern_find(&l->index, name, len);
 
@@ -242,8 +247,8 @@ static int find_class(const struct labels *l, const struct dataset *d,
     return l->class_of[at];
 }
 
-int labels_read(const struct labels *l, const struct dataset *d, const struct toks_record *r,
-                int32_t *class, float *target, struct err *e)
+int labels_read(const struct labels *l, const struct dataset *d,
+                const struct toks_record *r, int32_t *class, float *target, struct err *e)
 {
     const char *at = r->label, *end = r->label + r->label_len, *name;
     size_t len;

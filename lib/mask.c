@@ -20,16 +20,20 @@ static int read_shares(struct mask *m, const char *text, struct err *e)
         struct err bad = {0};
 
         if (n == 0 || n >= sizeof number || (p[n] == ',') != (i < 2))
-            return err_set(e, ERR_USAGE, "--mask '%s': must be three shares, as 80,10,10", text);
+            return err_set(e, ERR_USAGE, "--mask '%s': must be three shares, as 80,10,10",
+                           text);
         memcpy(number, p, n);
         number[n] = '\0';
-        if (opt_real(number, "mask", &share[i], &bad) || !(share[i] >= 0 && share[i] <= 100))
-            return err_set(e, ERR_USAGE, "--mask '%s': shares are between 0 and 100", text);
+        if (opt_real(number, "mask", &share[i], &bad) ||
+            !(share[i] >= 0 && share[i] <= 100))
+            return err_set(e, ERR_USAGE, "--mask '%s': shares are between 0 and 100",
+                           text);
         sum += share[i];
         p += n + 1;
     }
     if (fabs(sum - 100.0) > 1e-9)
-        return err_set(e, ERR_USAGE, "--mask '%s': the shares sum to %g, not 100", text, sum);
+        return err_set(e, ERR_USAGE, "--mask '%s': the shares sum to %g, not 100", text,
+                       sum);
     m->masked = (uint64_t)llround(share[0] / 100.0 * ONE);
     m->replaced = m->masked + (uint64_t)llround(share[1] / 100.0 * ONE);
     if (share[2] <= 0)
@@ -37,8 +41,8 @@ static int read_shares(struct mask *m, const char *text, struct err *e)
     return 0;
 }
 
-int mask_init(struct mask *m, uint64_t seed, double prob, const char *shares, bool whole_word,
-              struct err *e)
+int mask_init(struct mask *m, uint64_t seed, double prob, const char *shares,
+              bool whole_word, struct err *e)
 {
     memset(m, 0, sizeof *m);
     m->seed = seed;
@@ -47,8 +51,12 @@ int mask_init(struct mask *m, uint64_t seed, double prob, const char *shares, bo
     return read_shares(m, shares, e);
 }
 
-/* The four words of one place of a text: chosen?, what becomes of it, which random token. */
-static void draw(const uint32_t key[2], const struct mask_text *t, size_t at, uint32_t word[4])
+/*
+ * The four words of one place of a text: chosen?, what becomes of it, which random
+ * token.
+ */
+static void draw(const uint32_t key[2], const struct mask_text *t, size_t at,
+                 uint32_t word[4])
 {
     const uint32_t counter[4] = {(uint32_t)t->record, (uint32_t)(t->record >> 32),
                                  (uint32_t)at, (uint32_t)t->segment};
@@ -73,8 +81,8 @@ static uint32_t become(const struct mask *m, uint32_t id, const uint32_t word[4]
     return id;
 }
 
-size_t mask_piece(const struct mask *m, uint32_t epoch, const struct mask_text *t, size_t from,
-                  size_t n, uint32_t *out, int32_t *target)
+size_t mask_piece(const struct mask *m, uint32_t epoch, const struct mask_text *t,
+                  size_t from, size_t n, uint32_t *out, int32_t *target)
 {
     uint32_t key[2], word[4], first[4];
     size_t targets = 0;

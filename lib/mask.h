@@ -3,12 +3,12 @@
  * mask: which tokens of a text a masked language model has to guess (L3).
  *
  * As Devlin et al., "BERT" (NAACL 2019), section 3.1, and transformers'
- * DataCollatorForLanguageModeling: every token is chosen with a probability; of the chosen a
- * share becomes the mask token, a share a random ordinary token, and the rest stays.  With
- * whole words, a word is chosen or not as one, by its first token.
+ * DataCollatorForLanguageModeling: every token is chosen with a probability; of the
+ * chosen a share becomes the mask token, a share a random ordinary token, and the rest
+ * stays.  With whole words, a word is chosen or not as one, by its first token.
  *
- * A choice depends on (seed, epoch, text, place in the text) and on nothing else: not on how
- * the text is cut into pieces, nor on batches or threads.
+ * A choice depends on (seed, epoch, text, place in the text) and on nothing else: not on
+ * how the text is cut into pieces, nor on batches or threads.
  */
 #ifndef BERTUTILS_MASK_H
 #define BERTUTILS_MASK_H
@@ -19,7 +19,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MASK_HELDOUT UINT32_MAX /* the epoch of held-out texts: their masks are always the same */
+#define MASK_HELDOUT \
+    UINT32_MAX /* the epoch of held-out texts: their masks are always the same */
 
 struct mask {
     uint64_t seed;
@@ -36,8 +37,8 @@ struct mask {
  * prob in 0..1, shares "A,B,C" in percent: masked, replaced, kept; they sum to 100.
  * ERR_USAGE otherwise.  The pointers of *m are the caller's to set.
  */
-int mask_init(struct mask *m, uint64_t seed, double prob, const char *shares, bool whole_word,
-              struct err *e) MUST_USE;
+int mask_init(struct mask *m, uint64_t seed, double prob, const char *shares,
+              bool whole_word, struct err *e) MUST_USE;
 
 /* One text: the ids and word starts of a segment of record `record`. */
 struct mask_text {
@@ -53,7 +54,7 @@ struct mask_text {
  * target[n] the id that was there where it has to be guessed, else -1; both may be NULL.
  * Returns how many targets there are.
  */
-size_t mask_piece(const struct mask *m, uint32_t epoch, const struct mask_text *t, size_t from,
-                  size_t n, uint32_t *out, int32_t *target);
+size_t mask_piece(const struct mask *m, uint32_t epoch, const struct mask_text *t,
+                  size_t from, size_t n, uint32_t *out, int32_t *target);
 
 #endif

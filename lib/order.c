@@ -52,7 +52,10 @@ int order_permute(uint64_t seed, uint32_t epoch, uint32_t use, size_t n, uint32_
 
 size_t order_heldout_count(double percent, size_t n)
 {
-    /* The small number keeps a product that is whole, like 0.71 * 100, from falling short. */
+    /*
+     * The small number keeps a product that is whole, like 0.71 * 100, from falling
+     * short.
+     */
     const double stay = floor((100.0 - percent) * (double)n / 100.0 + 1e-9);
 
     return stay <= 0 ? n : n - (size_t)stay;

@@ -2,9 +2,9 @@
 /*
  * order: the order of records as a pure function of seed, epoch and their number (L3).
  *
- * Each index gets a 64-bit number from Philox and the indices are sorted by it, so that the
- * order does not depend on batches, threads or ranks, and a run that is resumed needs nothing
- * but (seed, epoch) to go on in the middle of an epoch.
+ * Each index gets a 64-bit number from Philox and the indices are sorted by it, so that
+ * the order does not depend on batches, threads or ranks, and a run that is resumed needs
+ * nothing but (seed, epoch) to go on in the middle of an epoch.
  */
 #ifndef BERTUTILS_ORDER_H
 #define BERTUTILS_ORDER_H
@@ -15,8 +15,9 @@
 #include <stdint.h>
 
 /*
- * A permutation of 0..n-1 into order[n].  `use` is an enum philox_site: orders for different
- * uses have nothing to do with each other.  Returns 0, or -1 when out of memory.
+ * A permutation of 0..n-1 into order[n].  `use` is an enum philox_site: orders for
+ * different uses have nothing to do with each other.  Returns 0, or -1 when out of
+ * memory.
  */
 int order_permute(uint64_t seed, uint32_t epoch, uint32_t use, size_t n, uint32_t *order,
                   struct err *e) MUST_USE;

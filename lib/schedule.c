@@ -12,7 +12,8 @@
 
 static int find_kind(const char *name, enum schedule_kind *kind)
 {
-    static const char *const names[] = {"linear", "constant", "cosine", "poly", "wsd", "stlr"};
+    static const char *const names[] = {"linear", "constant", "cosine",
+                                        "poly",   "wsd",      "stlr"};
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(name, names[i]) == 0) {
@@ -55,9 +56,11 @@ int schedule_init(struct schedule *s, const char *name, double lr, const char *w
     s->lr = lr;
     s->total = total;
     if (find_kind(name, &s->kind))
-        return err_set(e, ERR_USAGE, "--schedule %s: must be one of " SCHEDULE_NAMES, name);
+        return err_set(e, ERR_USAGE, "--schedule %s: must be one of " SCHEDULE_NAMES,
+                       name);
     if (s->kind == SCHEDULE_POLY && lr <= POLY_END)
-        return err_set(e, ERR_USAGE, "--schedule poly goes down to %g: --lr must be above it",
+        return err_set(e, ERR_USAGE,
+                       "--schedule poly goes down to %g: --lr must be above it",
                        POLY_END);
     return read_warmup(s, warmup, e);
 }
@@ -114,7 +117,8 @@ double schedule_lr(const struct schedule *s, int64_t step)
     done = (double)(t - s->warmup) / at_least_1(s->total - s->warmup);
     switch (s->kind) {
     case SCHEDULE_LINEAR:
-        return s->lr * fmax(0.0, (double)(s->total - t) / at_least_1(s->total - s->warmup));
+        return s->lr *
+               fmax(0.0, (double)(s->total - t) / at_least_1(s->total - s->warmup));
     case SCHEDULE_COSINE:
         return s->lr * fmax(0.0, 0.5 * (1.0 + cos(PI * done)));
     case SCHEDULE_POLY:

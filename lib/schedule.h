@@ -3,10 +3,10 @@
  * schedule: how the learning rate changes over a run (L3).
  *
  * The factors are those of transformers' get_*_schedule (optimization.py, 5.23): linear,
- * constant (with warm-up), cosine (half a wave), poly (power 1, down to 1e-7), wsd (warm-up,
- * stable, the last 10 % decay linearly).  stlr is the slanted triangle of Howard and Ruder,
- * "Universal language model fine-tuning for text classification" (ACL 2018), eq. 3, with a
- * cut of 0.1 and a ratio of 32; it has its own warm-up.
+ * constant (with warm-up), cosine (half a wave), poly (power 1, down to 1e-7), wsd
+ * (warm-up, stable, the last 10 % decay linearly).  stlr is the slanted triangle of
+ * Howard and Ruder, "Universal language model fine-tuning for text classification" (ACL
+ * 2018), eq. 3, with a cut of 0.1 and a ratio of 32; it has its own warm-up.
  */
 #ifndef BERTUTILS_SCHEDULE_H
 #define BERTUTILS_SCHEDULE_H

@@ -15,8 +15,10 @@ static void *watch(void *arg)
     if (!atomic_load(&s->saving))
         s->at_once(signal);
     atomic_store(&s->asked, signal);
-    /* With the default action restored (it never was anything else) a second signal, taken
-       by this thread alone, ends the process at once. */
+    /*
+     * With the default action restored (it never was anything else) a second signal,
+     * taken by this thread alone, ends the process at once.
+     */
     pthread_sigmask(SIG_UNBLOCK, &s->signals, NULL);
     sigemptyset(&none);
     for (;;)

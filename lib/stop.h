@@ -2,10 +2,11 @@
 /*
  * stop: SIGTERM, SIGINT and SIGUSR1 as a request to end soon (L0).
  *
- * A thread of its own waits for the signals, which all other threads block, so that no system
- * call is interrupted and nothing needs a global variable.  The first signal is noted for
- * the loop that polls stop_asked(), or, while there is nothing to save, handed to `at_once`,
- * which ends the process.  The second ends the process by the signal's default action.
+ * A thread of its own waits for the signals, which all other threads block, so that no
+ * system call is interrupted and nothing needs a global variable.  The first signal is
+ * noted for the loop that polls stop_asked(), or, while there is nothing to save, handed
+ * to `at_once`, which ends the process.  The second ends the process by the signal's
+ * default action.
  */
 #ifndef BERTUTILS_STOP_H
 #define BERTUTILS_STOP_H
@@ -26,9 +27,9 @@ struct stop {
 };
 
 /*
- * Starts watching.  Must come before any other thread is started.  A signal that the parent
- * had set to be ignored (a shell's background jobs) is taken all the same.  *s stays in place
- * until the process ends.
+ * Starts watching.  Must come before any other thread is started.  A signal that the
+ * parent had set to be ignored (a shell's background jobs) is taken all the same.  *s
+ * stays in place until the process ends.
  */
 int stop_watch(struct stop *s, void (*at_once)(int signal), struct err *e) MUST_USE;
 

@@ -15,7 +15,8 @@ static bool is_finished(const struct train *t)
 {
     struct err refused = {0}, ignored = {0};
 
-    return modeldir_check(t->out, false, &refused) && modeldir_check(t->out, true, &ignored) == 0;
+    return modeldir_check(t->out, false, &refused) &&
+           modeldir_check(t->out, true, &ignored) == 0;
 }
 
 /* A DIR that is finished already: says so and lets the pipe end well. */

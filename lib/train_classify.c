@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The task of finetune: an item is a labelled record; records without a label are counted,
- * not trained on, and scored with --predictions.
+ * The task of finetune: an item is a labelled record; records without a label are
+ * counted, not trained on, and scored with --predictions.
  */
 #include "metrics.h"
 #include "order.h"
@@ -40,7 +40,8 @@ static void get(const struct train *t, const struct place *p, struct toks_record
 
 /* ---- which records ---- */
 
-static bool usable_weight(const struct train *t, const struct toks_record *r, struct err *e)
+static bool usable_weight(const struct train *t, const struct toks_record *r,
+                          struct err *e)
 {
     if (r->weight >= 0 && isfinite(r->weight))
         return true;
@@ -73,7 +74,10 @@ static uint8_t *draw_heldout(const struct train *t, size_t labelled, struct err 
     return held;
 }
 
-/* The stream's records into the training set, the held-out set and the list to be scored. */
+/*
+ * The stream's records into the training set, the held-out set and the list to be
+ * scored.
+ */
 static int sort_stream(struct train *t, struct classify *c, struct err *e)
 {
     uint8_t *held = draw_heldout(t, c->labels.labelled, e);
@@ -218,7 +222,8 @@ static int prepare(struct train *t, struct err *e)
         return err_set(e, t->eval_percent >= 0 ? ERR_USAGE : ERR_DATA,
                        "--eval %s: that is none of the labelled records", t->o->eval);
     if (t->o->predictions && t->n[SCORE_SET] == 0)
-        return err_set(e, ERR_USAGE, "--predictions: there is nothing to score without --eval "
+        return err_set(e, ERR_USAGE,
+                       "--predictions: there is nothing to score without --eval "
                        "and without records that lack a label");
     count_cut(t, c);
     return measure_guess(t, c, e);
@@ -259,7 +264,8 @@ static size_t rows(const struct train *t, enum train_set set, uint32_t epoch, si
     return 1;
 }
 
-static double weight(const struct train *t, enum train_set set, uint32_t epoch, size_t item)
+static double weight(const struct train *t, enum train_set set, uint32_t epoch,
+                     size_t item)
 {
     const struct classify *c = t->own;
     struct toks_record r;
@@ -376,7 +382,8 @@ static int judge_end(struct train *t, const struct loss_sum *sum, struct train_r
 
     if (metrics_compute(&c->judged, &m, e))
         return -1;
-    r->at[r->n++] = (struct train_value){"loss", sum->weight > 0 ? sum->loss / sum->weight : NAN};
+    r->at[r->n++] =
+        (struct train_value){"loss", sum->weight > 0 ? sum->loss / sum->weight : NAN};
     for (int i = 0; i < METRIC_COUNT && r->n < TRAIN_VALUES; i++)
         if (metric_has((enum metric)i, c->judged.kind))
             r->at[r->n++] = (struct train_value){metric_name((enum metric)i), m.value[i]};
@@ -387,19 +394,22 @@ static int judge_end(struct train *t, const struct loss_sum *sum, struct train_r
 static bool knows(const struct train *t, const char *name, bool *lower)
 {
     static const enum metric falling[] = {METRIC_HAMMING, METRIC_LOG_LOSS, METRIC_ECE,
-                                          METRIC_BRIER, METRIC_MSE, METRIC_RMSE, METRIC_MAE};
+                                          METRIC_BRIER,   METRIC_MSE,      METRIC_RMSE,
+                                          METRIC_MAE};
     const enum metric m = metric_find(name);
 
     *lower = strcmp(name, "loss") == 0;
     for (size_t i = 0; i < sizeof falling / sizeof *falling; i++)
         *lower = *lower || m == falling[i];
-    return strcmp(name, "loss") == 0 || (m != METRIC_COUNT && metric_has(m, scores_kind(t)));
+    return strcmp(name, "loss") == 0 ||
+           (m != METRIC_COUNT && metric_has(m, scores_kind(t)));
 }
 
 static const char *default_best(const struct train *t)
 {
-    static const char *const names[] = {
-        [LABELS_SINGLE] = "mcc", [LABELS_MULTI] = "f1_micro", [LABELS_REGRESSION] = "loss"};
+    static const char *const names[] = {[LABELS_SINGLE] = "mcc",
+                                        [LABELS_MULTI] = "f1_micro",
+                                        [LABELS_REGRESSION] = "loss"};
     const struct classify *c = t->own;
 
     return names[c->labels.kind];
@@ -444,7 +454,10 @@ static int write_scores(struct train *t, struct scores_writer *w, struct err *e)
     return 0;
 }
 
-/* The reader of standard output has ended early, as head(1) does: no failure of training. */
+/*
+ * The reader of standard output has ended early, as head(1) does: no failure of
+ * training.
+ */
 static int excuse_reader(const struct train *t, struct err *e)
 {
     struct pollfd p = {.fd = t->predictions.fd, .events = POLLOUT};

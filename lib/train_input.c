@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The stream is always read to its END before the model is looked for: mlm-pretrain, in the
- * pipe before us, may publish it only then.
+ * The stream is always read to its END before the model is looked for: mlm-pretrain, in
+ * the pipe before us, may publish it only then.
  */
 #include "modeldir.h"
 #include "modelpath.h"
@@ -96,7 +96,8 @@ int train_check_options(struct train *t, struct err *e)
         mask_init(&mask, 0, t->o->mlm_prob, t->o->mask, false, e))
         return -1;
     if (!t->o->eval && t->o->best && strcmp(t->o->best, "last") != 0)
-        return err_set(e, ERR_USAGE, "--best %s needs --eval FILE or --eval N%%", t->o->best);
+        return err_set(e, ERR_USAGE, "--best %s needs --eval FILE or --eval N%%",
+                       t->o->best);
     if (schedule.kind == SCHEDULE_STLR && strcmp(t->o->warmup, "0") != 0)
         msg_note(t->msg, "--schedule stlr has its own warm-up; --warmup %s is not used",
                  t->o->warmup);
@@ -257,7 +258,8 @@ int train_drain_input(struct train *t, struct err *e)
         return read_stream(t, e);
     if (t->job->n_inputs > 0 || fstat(STDIN_FILENO, &st) || !S_ISFIFO(st.st_mode))
         return 0;
-    while ((got = io_read_some(STDIN_FILENO, chunk, sizeof chunk, "standard input", e)) > 0)
+    while ((got = io_read_some(STDIN_FILENO, chunk, sizeof chunk, "standard input", e)) >
+           0)
         ;
     return got < 0 ? -1 : 0;
 }
@@ -272,7 +274,8 @@ static int read_heldout(struct train *t, struct err *e)
     if (!t->o->eval || t->eval_percent >= 0)
         return 0;
     if (strcmp(t->o->eval, "-") == 0)
-        return err_set(e, ERR_USAGE, "--eval -: standard input is the stream to train on");
+        return err_set(e, ERR_USAGE,
+                       "--eval -: standard input is the stream to train on");
     r = toks_open_files(paths, 1, &o, e);
     if (!r)
         return -1;
@@ -301,16 +304,20 @@ static int check_announced(const struct train *t, struct err *e)
         return -1;
     if (strcmp(mine, publishes) == 0) {
         if (!t->data.totals.model_hash[0])
-            rc = err_set(e, ERR_DATA, "%s announces the model '%s' but ends without it: it was "
-                         "not published", t->data.name, t->model_name);
+            rc = err_set(e, ERR_DATA,
+                         "%s announces the model '%s' but ends without it: it was "
+                         "not published",
+                         t->data.name, t->model_name);
         else if (!io_is_dir(mine))
             rc = err_set(e, ERR_NOINPUT, "the model '%s' that %s announces is not there",
                          t->model_name, t->data.name);
         else
             rc = modeldir_hash(mine, hash, e);
         if (rc == 0 && strcmp(hash, t->data.totals.model_hash) != 0)
-            rc = err_set(e, ERR_DATA, "'%s' is not the model that %s announces (it has changed "
-                         "since); use the stream of tok itself", t->model_name, t->data.name);
+            rc = err_set(e, ERR_DATA,
+                         "'%s' is not the model that %s announces (it has changed "
+                         "since); use the stream of tok itself",
+                         t->model_name, t->data.name);
     }
     free(mine);
     return rc;
@@ -324,14 +331,17 @@ static int check_tokenizer(struct train *t, struct err *e)
     if (!t->tokenizer)
         return -1;
     if (strcmp(h->tok_hash, tokenizer_hash(t->tokenizer)) != 0)
-        return err_set(e, ERR_DATA, "%s was made with the tokenizer of '%s' (%.8s), the model "
-                       "'%s' has another (%.8s); use tok -m %s", t->data.name, h->tok_name,
-                       h->tok_hash, t->model_name, tokenizer_hash(t->tokenizer),
-                       t->model_name);
+        return err_set(e, ERR_DATA,
+                       "%s was made with the tokenizer of '%s' (%.8s), the model "
+                       "'%s' has another (%.8s); use tok -m %s",
+                       t->data.name, h->tok_name, h->tok_hash, t->model_name,
+                       tokenizer_hash(t->tokenizer), t->model_name);
     return 0;
 }
 
-/* No id may be beyond the model's embeddings: a tokenizer can have more than the model. */
+/*
+ * No id may be beyond the model's embeddings: a tokenizer can have more than the model.
+ */
 static int check_ids(const struct train *t, const struct dataset *d, struct err *e)
 {
     const uint64_t limit = (uint64_t)t->config.vocab_size;
@@ -345,10 +355,11 @@ static int check_ids(const struct train *t, const struct dataset *d, struct err 
             const uint32_t id = k < r.n_a ? r.a[k] : r.b[k - r.n_a];
 
             if (id >= limit)
-                return err_set(e, ERR_DATA, "%s: record %llu has the token %lu, the model '%s' "
-                               "knows %llu tokens only", d->name,
-                               (unsigned long long)r.number, (unsigned long)id, t->model_name,
-                               (unsigned long long)limit);
+                return err_set(e, ERR_DATA,
+                               "%s: record %llu has the token %lu, the model '%s' "
+                               "knows %llu tokens only",
+                               d->name, (unsigned long long)r.number, (unsigned long)id,
+                               t->model_name, (unsigned long long)limit);
         }
     }
     return 0;
@@ -359,11 +370,14 @@ static int check_template(const struct train *t, struct err *e)
     const struct template *p = &t->data.header.template;
 
     for (int i = 0; i < p->n_single + p->n_pair; i++) {
-        const int32_t id = i < p->n_single ? p->single[i].id : p->pair[i - p->n_single].id;
+        const int32_t id =
+            i < p->n_single ? p->single[i].id : p->pair[i - p->n_single].id;
 
         if (id >= t->config.vocab_size)
-            return err_set(e, ERR_DATA, "the special token %ld of '%s' is beyond the model's "
-                           "vocabulary of %lld", (long)id, t->data.header.tok_name,
+            return err_set(e, ERR_DATA,
+                           "the special token %ld of '%s' is beyond the model's "
+                           "vocabulary of %lld",
+                           (long)id, t->data.header.tok_name,
                            (long long)t->config.vocab_size);
     }
     return 0;
@@ -375,7 +389,8 @@ static int find_max_len(struct train *t, struct err *e)
     const char *option = t->job->mlm && t->o->block >= 0 ? "--block" : "--max-len";
     const int64_t limit = config_max_len(&t->config);
     const int pair = t->data.header.columns & TOKS_PAIR ? 1 : 0;
-    const int64_t least = template_specials(&t->data.header.template, pair && !t->job->mlm) + 1;
+    const int64_t least =
+        template_specials(&t->data.header.template, pair && !t->job->mlm) + 1;
     int64_t given = t->o->max_len;
 
     if (t->job->mlm && (given < 0 || (t->o->block >= 0 && t->o->block < given)))
@@ -384,8 +399,9 @@ static int find_max_len(struct train *t, struct err *e)
         return err_set(e, ERR_USAGE, "%s %lld: the model '%s' takes %lld tokens at most",
                        option, (long long)given, t->model_name, (long long)limit);
     if (given >= 0 && given < least)
-        return err_set(e, ERR_USAGE, "%s %lld: must be %lld at least, special tokens included",
-                       option, (long long)given, (long long)least);
+        return err_set(e, ERR_USAGE,
+                       "%s %lld: must be %lld at least, special tokens included", option,
+                       (long long)given, (long long)least);
     t->max_len = given >= 0 ? given : limit;
     if (given < 0 && t->job->mlm && t->max_len > 256)
         t->max_len = 256;

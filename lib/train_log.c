@@ -50,7 +50,8 @@ int train_log_check(const char *path, struct err *e)
     int rc = 0;
 
     if (strcmp(path, "-") == 0)
-        return err_set(e, ERR_USAGE, "--log -: the log must be a file; /dev/stderr is one");
+        return err_set(e, ERR_USAGE,
+                       "--log -: the log must be a file; /dev/stderr is one");
     if (io_is_dir(path))
         return err_set(e, ERR_CREATE, "cannot create '%s': it is a directory", path);
     copy = mem_dup(path, e);
@@ -79,7 +80,9 @@ static bool is_past(const struct train *t, const char *line, size_t n)
     return past;
 }
 
-/* Takes back what was logged after the checkpoint, so that each step stands there once. */
+/*
+ * Takes back what was logged after the checkpoint, so that each step stands there once.
+ */
 static int cut_log(const struct train *t, struct err *e)
 {
     struct stat st;
@@ -181,7 +184,8 @@ int train_log_end(struct train *t, struct err *e)
         return 0;
     for (size_t i = 0; i < s->n_epochs; i++)
         seconds += s->epochs[i].seconds;
-    if (buf_addf(b, e, "{\"event\":\"end\",\"step\":%lld,\"best_step\":%lld", (long long)s->step,
+    if (buf_addf(b, e, "{\"event\":\"end\",\"step\":%lld,\"best_step\":%lld",
+                 (long long)s->step,
                  (long long)(s->best_step < 0 ? s->step : s->best_step)) ||
         (s->best_step >= 0 && (buf_addf(b, e, ",\"best\":\"%s\"", t->best) ||
                                put_number(b, "best_value", s->best_value, e))) ||
@@ -233,7 +237,8 @@ void train_show_progress(struct train *t, int64_t batch, int64_t batches)
                        (double)(t->total - t->state.step), left);
     msg_progress(t->msg, "step %lld of %lld, batch %lld of %lld, loss %.4f, %s left",
                  (long long)t->state.step + 1, (long long)t->total, (long long)batch,
-                 (long long)batches, sum->weight > 0 ? sum->loss / sum->weight : 0.0, left);
+                 (long long)batches, sum->weight > 0 ? sum->loss / sum->weight : 0.0,
+                 left);
 }
 
 void train_show_batch(struct train *t, int64_t batch, int64_t batches)
@@ -327,8 +332,8 @@ static int add_row(const struct train *t, size_t epoch, struct buf *b, struct er
     const struct train_result *r = result_of(t, epoch);
     char time[32];
 
-    if (buf_addf(b, e, "%5lld  %13.2f", (long long)((row->step - 1) / t->steps_per_epoch + 1),
-                 row->loss))
+    if (buf_addf(b, e, "%5lld  %13.2f",
+                 (long long)((row->step - 1) / t->steps_per_epoch + 1), row->loss))
         return -1;
     for (int i = 0; any && i < COLUMNS; i++) {
         const int width = column_width(i);
@@ -367,10 +372,12 @@ void train_show_table(struct train *t)
     buf_free(&b);
     /* The documents' commonest cause: too high a rate, at which nothing is learned. */
     if (s->n_epochs && s->epochs[s->n_epochs - 1].loss > t->guess)
-        msg_warn(t->msg, "nothing was learned: the training loss is still %.2f, and guessing by "
-                 "the shares of the classes gives %.2f; try another --lr (now %g) or more steps",
+        msg_warn(t->msg,
+                 "nothing was learned: the training loss is still %.2f, and guessing by "
+                 "the shares of the classes gives %.2f; try another --lr (now %g) or "
+                 "more steps",
                  s->epochs[s->n_epochs - 1].loss, t->guess, t->o->lr);
     if (s->best_step >= 0)
-        msg_note(t->msg, "the weights of step %lld are kept: %s %.6g", (long long)s->best_step,
-                 t->best, s->best_value);
+        msg_note(t->msg, "the weights of step %lld are kept: %s %.6g",
+                 (long long)s->best_step, t->best, s->best_value);
 }

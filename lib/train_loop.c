@@ -9,7 +9,9 @@
 #include <unistd.h>
 
 enum { REPORT_EVERY = 40 };   /* micro-batches between two lines, as in the documents */
-/* How much of the known order is looked at to plan memory; beyond that a bound will do. */
+/*
+ * How much of the known order is looked at to plan memory; beyond that a bound will do.
+ */
 #define COUNT_BUDGET 50000000 /* tokens whose masks are drawn */
 #define ITEM_BUDGET 4000000   /* items of all epochs */
 
@@ -23,8 +25,8 @@ static int load_order(struct train *t, int64_t epoch, struct err *e)
         return 0;
     t->order_epoch = epoch;
     if (strcmp(t->o->shuffle, "none") != 0)
-        return order_permute((uint64_t)t->o->common.seed, (uint32_t)epoch, PHILOX_SITE_ORDER,
-                             n, t->order, e);
+        return order_permute((uint64_t)t->o->common.seed, (uint32_t)epoch,
+                             PHILOX_SITE_ORDER, n, t->order, e);
     for (size_t i = 0; i < n; i++)
         t->order[i] = (uint32_t)i;
     return 0;
@@ -101,8 +103,8 @@ static int widen_worst(const struct train *t, struct model_limits *l, struct err
 }
 
 /* The micro-batches of the known order of all epochs. */
-static int widen_epochs(struct train *t, int64_t epochs, bool exact, struct model_limits *l,
-                        struct err *e)
+static int widen_epochs(struct train *t, int64_t epochs, bool exact,
+                        struct model_limits *l, struct err *e)
 {
     for (int64_t epoch = 0; epoch < epochs; epoch++) {
         if (load_order(t, epoch, e))
@@ -139,8 +141,8 @@ static int choose_best(struct train *t, struct err *e)
     t->best = !t->o->eval ? "last" : t->o->best ? t->o->best : t->task->default_best(t);
     if (strcmp(t->best, "last") == 0 || t->task->knows(t, t->best, &t->best_lower))
         return 0;
-    return err_set(e, ERR_USAGE, "--best %s: there is no such metric for this kind of model",
-                   t->best);
+    return err_set(e, ERR_USAGE,
+                   "--best %s: there is no such metric for this kind of model", t->best);
 }
 
 static int count_steps(struct train *t, struct err *e)
@@ -153,8 +155,10 @@ static int count_steps(struct train *t, struct err *e)
     else
         t->total = t->o->epochs * t->steps_per_epoch;
     if (t->total > 0 && n == 0)
-        return err_set(e, ERR_DATA, "%s: no %s to train on", t->data.name, t->task->items);
-    return schedule_init(&t->schedule, t->o->schedule, t->o->lr, t->o->warmup, t->total, e);
+        return err_set(e, ERR_DATA, "%s: no %s to train on", t->data.name,
+                       t->task->items);
+    return schedule_init(&t->schedule, t->o->schedule, t->o->lr, t->o->warmup, t->total,
+                         e);
 }
 
 static int reserve(struct train *t, const struct model_limits *l, struct err *e)
@@ -163,14 +167,16 @@ static int reserve(struct train *t, const struct model_limits *l, struct err *e)
     const struct config *c = model_config(t->model);
     const int targets = classify && c->problem != PROBLEM_SINGLE ? c->n_labels : 0;
 
-    t->order = t->order ? t->order : mem_alloc(t->n[TRAIN_SET], sizeof *t->order, "order", e);
-    if (!t->order || batch_reserve(&t->batch, (size_t)l->tokens, (size_t)l->sequences,
-                                   (size_t)(l->rows > l->sequences ? l->rows : l->sequences) + 1,
-                                   targets, e))
+    t->order =
+        t->order ? t->order : mem_alloc(t->n[TRAIN_SET], sizeof *t->order, "order", e);
+    if (!t->order ||
+        batch_reserve(&t->batch, (size_t)l->tokens, (size_t)l->sequences,
+                      (size_t)(l->rows > l->sequences ? l->rows : l->sequences) + 1,
+                      targets, e))
         return -1;
     if (classify) {
-        t->logits = mem_alloc((size_t)l->sequences, (size_t)c->n_labels * sizeof *t->logits,
-                              "logits", e);
+        t->logits = mem_alloc((size_t)l->sequences,
+                              (size_t)c->n_labels * sizeof *t->logits, "logits", e);
         if (!t->logits)
             return -1;
     }
@@ -274,7 +280,8 @@ static int keep_best(struct train *t, const struct train_result *r, struct err *
     if (!t->best_params)
         t->best_params = mem_alloc(model_state_bytes(t->model, STATE_PARAMS), 1,
                                    "the best weights", e);
-    return t->best_params ? model_state_get(t->model, STATE_PARAMS, t->best_params, e) : -1;
+    return t->best_params ? model_state_get(t->model, STATE_PARAMS, t->best_params, e)
+                          : -1;
 }
 
 static int evaluate(struct train *t, struct err *e)
@@ -366,14 +373,16 @@ static int not_a_number(const struct train *t, const struct step *s, const char 
             break;
         }
     }
-    err_set(e, ERR_RUN, "the %s of step %lld is not a finite number; a smaller --lr may help; "
-            "its records have the keys %s", what, (long long)s->number,
-            keys.data ? keys.data : "");
+    err_set(e, ERR_RUN,
+            "the %s of step %lld is not a finite number; a smaller --lr may help; "
+            "its records have the keys %s",
+            what, (long long)s->number, keys.data ? keys.data : "");
     buf_free(&keys);
     return -1;
 }
 
-static int micro_batch(struct train *t, struct step *s, size_t from, size_t to, struct err *e)
+static int micro_batch(struct train *t, struct step *s, size_t from, size_t to,
+                       struct err *e)
 {
     struct loss_sum sum = {0};
 
@@ -446,7 +455,8 @@ static int one_step(struct train *t, struct err *e)
         return -1;
     for (size_t from = s.from; from < s.to; from += (size_t)t->o->batch) {
         const size_t rest = s.to - from;
-        const size_t to = from + (rest < (size_t)t->o->batch ? rest : (size_t)t->o->batch);
+        const size_t to =
+            from + (rest < (size_t)t->o->batch ? rest : (size_t)t->o->batch);
 
         if (micro_batch(t, &s, from, to, e))
             return -1;
@@ -472,9 +482,10 @@ static int stop_here(struct train *t, struct err *e)
 {
     if (t->saved_step != t->state.step && train_save(t, e))
         return -1;
-    return err_set(e, ERR_AGAIN, "stopped after step %lld of %lld; saved in '%s': the same "
-                   "command with --resume goes on", (long long)t->state.step,
-                   (long long)t->total, t->root);
+    return err_set(e, ERR_AGAIN,
+                   "stopped after step %lld of %lld; saved in '%s': the same "
+                   "command with --resume goes on",
+                   (long long)t->state.step, (long long)t->total, t->root);
 }
 
 int train_loop(struct train *t, struct err *e)

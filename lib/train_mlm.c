@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The task of mlm-pretrain: an item is a piece of a text.  Each segment of each record is cut
- * into pieces of at most --block tokens, each with special tokens of its own; nothing is
- * joined, and nothing but empty texts is left out.
+ * The task of mlm-pretrain: an item is a piece of a text.  Each segment of each record is
+ * cut into pieces of at most --block tokens, each with special tokens of its own; nothing
+ * is joined, and nothing but empty texts is left out.
  */
 #include "mask.h"
 #include "order.h"
@@ -61,8 +61,8 @@ static int cut_text(struct train *t, enum train_set set, struct piece p, size_t 
     return 0;
 }
 
-static int cut_record(struct train *t, enum train_set set, const struct dataset *d, size_t i,
-                      struct err *e)
+static int cut_record(struct train *t, enum train_set set, const struct dataset *d,
+                      size_t i, struct err *e)
 {
     struct piece p = {.record = (uint32_t)i, .heldout = d == &t->heldout};
     struct toks_record r;
@@ -85,7 +85,8 @@ static int cut_all(struct train *t, struct err *e)
     if (rc == 0 && (t->data.n > UINT32_MAX || t->heldout.n > UINT32_MAX))
         rc = err_set(e, ERR_DATA, "%zu records are too many for one run", t->data.n);
     if (rc == 0 && t->eval_percent >= 0)
-        rc = order_heldout((uint64_t)t->o->common.seed, t->eval_percent, t->data.n, held, e);
+        rc = order_heldout((uint64_t)t->o->common.seed, t->eval_percent, t->data.n, held,
+                           e);
     for (size_t i = 0; rc == 0 && i < t->data.n; i++)
         rc = cut_record(t, held[i] ? EVAL_SET : TRAIN_SET, &t->data, i, e);
     for (size_t i = 0; rc == 0 && i < t->heldout.n; i++)
@@ -132,8 +133,10 @@ static int prepare_mask(struct train *t, struct mlm *m, struct err *e)
         return -1;
     m->mask.mask_id = p->mask;
     if (m->mask.masked > 0 && (p->mask < 0 || p->mask >= t->config.vocab_size))
-        return err_set(e, ERR_DATA, "the tokenizer of '%s' has no mask token; --mask 0,A,B does "
-                       "without", t->model_name);
+        return err_set(e, ERR_DATA,
+                       "the tokenizer of '%s' has no mask token; --mask 0,A,B does "
+                       "without",
+                       t->model_name);
     while (m->before < p->n_single && p->single[m->before].id != SEGMENT_A)
         m->before++;
     return find_special(t, m, e);
@@ -184,7 +187,8 @@ static size_t rows(const struct train *t, enum train_set set, uint32_t epoch, si
     return mask_piece(&m->mask, mask_epoch(set, epoch), &text, p->from, p->n, NULL, NULL);
 }
 
-static double weight(const struct train *t, enum train_set set, uint32_t epoch, size_t item)
+static double weight(const struct train *t, enum train_set set, uint32_t epoch,
+                     size_t item)
 {
     return (double)rows(t, set, epoch, item);
 }
@@ -195,8 +199,8 @@ static int add(struct train *t, enum train_set set, uint32_t epoch, size_t item,
     const struct mlm *m = t->own;
     const struct piece *p = &m->item[set][item];
     const struct mask_text text = text_of(t, p);
-    const size_t targets = mask_piece(&m->mask, mask_epoch(set, epoch), &text, p->from, p->n,
-                                      m->ids, m->target);
+    const size_t targets = mask_piece(&m->mask, mask_epoch(set, epoch), &text, p->from,
+                                      p->n, m->ids, m->target);
     const struct toks_record piece = {.a = m->ids, .n_a = p->n, .weight = 1};
     struct batch *b = &t->batch;
     const int32_t start = b->n_tok + m->before;

@@ -31,11 +31,12 @@ static json_t *provenance(const struct train *t)
         t->job->command, "stream", "chain",
         t->data.header.provenance ? json_loads(t->data.header.provenance, 0, NULL) : NULL,
         "content", totals->content, "records", (json_int_t)totals->records, "tokens",
-        (json_int_t)totals->tokens, "tokenizer", t->data.header.tok_name, "tokenizer_hash",
-        t->data.header.tok_hash, "model", "name", t->model_name, "init", (int)t->o->init,
-        "settings", json_loads(t->settings, 0, NULL), "steps", (json_int_t)t->state.step,
-        "weights_of_step", (json_int_t)(best < 0 ? t->state.step : best), "best", t->best,
-        "evaluations", train_results_json(t));
+        (json_int_t)totals->tokens, "tokenizer", t->data.header.tok_name,
+        "tokenizer_hash", t->data.header.tok_hash, "model", "name", t->model_name, "init",
+        (int)t->o->init, "settings", json_loads(t->settings, 0, NULL), "steps",
+        (json_int_t)t->state.step, "weights_of_step",
+        (json_int_t)(best < 0 ? t->state.step : best), "best", t->best, "evaluations",
+        train_results_json(t));
 }
 
 static int put_provenance(const struct train *t, struct modeldir *d, struct err *e)

@@ -66,9 +66,14 @@ struct train_task {
     void (*model_options)(const struct train *t, struct model_options *o);
     /* Tokens of an item as the model sees it. */
     size_t (*tokens)(const struct train *t, enum train_set set, size_t item);
-    /* Rows for the head, and their weight in the loss; epoch: MASK_HELDOUT for EVAL_SET. */
-    size_t (*rows)(const struct train *t, enum train_set set, uint32_t epoch, size_t item);
-    double (*weight)(const struct train *t, enum train_set set, uint32_t epoch, size_t item);
+    /*
+     * Rows for the head, and their weight in the loss; epoch: MASK_HELDOUT for
+     * EVAL_SET.
+     */
+    size_t (*rows)(const struct train *t, enum train_set set, uint32_t epoch,
+                   size_t item);
+    double (*weight)(const struct train *t, enum train_set set, uint32_t epoch,
+                     size_t item);
     /* Appends an item to t->batch as number `place` of its step. */
     int (*add)(struct train *t, enum train_set set, uint32_t epoch, size_t item,
                uint32_t place, struct err *e);

@@ -70,22 +70,26 @@ static void name_machine(char text[80])
     snprintf(text, 80, "%.40s%s", uname(&u) == 0 ? u.machine : "unknown", level);
 }
 
-static json_t *settings_json(const struct train *t, const char *weights, const char *device,
-                             const char *machine)
+static json_t *settings_json(const struct train *t, const char *weights,
+                             const char *device, const char *machine)
 {
     const struct train_options *o = t->o;
     json_t *s = json_pack(
-        "{s:s, s:s, s:I, s:I, s:I, s:I, s:f, s:s, s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:s, s:I}",
-        "tool", t->job->tool, "weights", weights, "max_len", (json_int_t)t->max_len, "batch",
-        (json_int_t)o->batch, "accum", (json_int_t)o->accum, "steps", (json_int_t)t->total,
-        "lr", o->lr, "schedule", o->schedule, "warmup", o->warmup, "weight_decay",
-        o->weight_decay, "eps", o->eps, "beta1", o->beta1, "beta2", o->beta2, "clip", o->clip,
-        "dropout", o->dropout, "shuffle", o->shuffle, "seed", (json_int_t)o->common.seed);
+        "{s:s, s:s, s:I, s:I, s:I, s:I, s:f, s:s, s:s, s:f, s:f, s:f, s:f, s:f, s:f, "
+        "s:s, s:I}",
+        "tool", t->job->tool, "weights", weights, "max_len", (json_int_t)t->max_len,
+        "batch", (json_int_t)o->batch, "accum", (json_int_t)o->accum, "steps",
+        (json_int_t)t->total, "lr", o->lr, "schedule", o->schedule, "warmup", o->warmup,
+        "weight_decay", o->weight_decay, "eps", o->eps, "beta1", o->beta1, "beta2",
+        o->beta2, "clip", o->clip, "dropout", o->dropout, "shuffle", o->shuffle, "seed",
+        (json_int_t)o->common.seed);
     int bad = !s;
 
-    bad = bad || json_object_set_new(s, "eval", o->eval ? json_string(o->eval) : json_null());
+    bad = bad ||
+          json_object_set_new(s, "eval", o->eval ? json_string(o->eval) : json_null());
     if (o->eval && t->eval_percent < 0)
-        bad = bad || json_object_set_new(s, "eval", json_string(t->heldout.totals.content));
+        bad =
+            bad || json_object_set_new(s, "eval", json_string(t->heldout.totals.content));
     bad = bad || json_object_set_new(s, "best", json_string(t->best ? t->best : "")) ||
           json_object_set_new(s, "eval_every", json_integer(o->eval_every)) ||
           json_object_set_new(s, "precision", json_string(o->common.precision)) ||
@@ -114,8 +118,8 @@ int train_settings(struct train *t, struct err *e)
         return -1;
     name_machine(machine);
     s = settings_json(t, weights, device->name, machine);
-    t->settings = s ? json_dumps(s, JSON_COMPACT | JSON_SORT_KEYS | JSON_REAL_PRECISION(17))
-                    : NULL;
+    t->settings =
+        s ? json_dumps(s, JSON_COMPACT | JSON_SORT_KEYS | JSON_REAL_PRECISION(17)) : NULL;
     json_decref(s);
     return t->settings ? 0 : err_oom(e, "the settings", 0);
 }
@@ -180,8 +184,9 @@ static json_t *results_state(const struct train_state *s)
         for (int k = 0; k < r->n; k++)
             json_array_append_new(values, json_pack("[s,o]", r->at[k].name,
                                                     real(r->at[k].value)));
-        json_array_append_new(all, json_pack("{s:I,s:o,s:o}", "step", (json_int_t)r->step,
-                                             "seconds", real(r->seconds), "values", values));
+        json_array_append_new(all,
+                              json_pack("{s:I,s:o,s:o}", "step", (json_int_t)r->step,
+                                        "seconds", real(r->seconds), "values", values));
     }
     return all;
 }
@@ -194,15 +199,16 @@ static char *state_text(const struct train *t)
 
     errno = 0; /* without memory the lists lack members, and nothing else tells */
     settings = json_loads(t->settings, 0, NULL);
-    o = json_pack(
-        "{s:I, s:I, s:I, s:o, s:o, s:o, s:I, s:I, s:o, s:o, s:o, s:s, s:o}", "step",
-        (json_int_t)s->step, "evaluated", (json_int_t)s->evaluated, "best_step",
-        (json_int_t)s->best_step, "best_value", real(s->best_value), "sum_loss",
-        real(s->sum.loss), "sum_weight", real(s->sum.weight), "sum_rows",
-        (json_int_t)s->sum.rows, "sum_right", (json_int_t)s->sum.right, "seconds",
-        real(s->seconds), "epochs", epochs_json(s), "results", results_state(s), "content",
-        t->data.totals.content, "settings", settings);
-    text = o ? json_dumps(o, JSON_INDENT(1) | JSON_SORT_KEYS | JSON_REAL_PRECISION(17)) : NULL;
+    o = json_pack("{s:I, s:I, s:I, s:o, s:o, s:o, s:I, s:I, s:o, s:o, s:o, s:s, s:o}",
+                  "step", (json_int_t)s->step, "evaluated", (json_int_t)s->evaluated,
+                  "best_step", (json_int_t)s->best_step, "best_value",
+                  real(s->best_value), "sum_loss", real(s->sum.loss), "sum_weight",
+                  real(s->sum.weight), "sum_rows", (json_int_t)s->sum.rows, "sum_right",
+                  (json_int_t)s->sum.right, "seconds", real(s->seconds), "epochs",
+                  epochs_json(s), "results", results_state(s), "content",
+                  t->data.totals.content, "settings", settings);
+    text = o ? json_dumps(o, JSON_INDENT(1) | JSON_SORT_KEYS | JSON_REAL_PRECISION(17))
+             : NULL;
     json_decref(o);
     if (errno == ENOMEM) {
         free(text);
@@ -347,9 +353,11 @@ static int read_epochs(struct train_state *s, const json_t *all, struct err *e)
 static const char *static_name(const char *name)
 {
     static const char *const names[] = {
-        "loss", "perplexity", "masked", "accuracy", "mcc", "f1_macro", "f1_micro",
-        "f1_weighted", "f1_samples", "precision_macro", "recall_macro", "hamming", "kappa",
-        "auc", "log_loss", "ece", "brier", "mse", "rmse", "mae", "r2", "pearson", "spearman"};
+        "loss",         "perplexity", "masked",      "accuracy",   "mcc",
+        "f1_macro",     "f1_micro",   "f1_weighted", "f1_samples", "precision_macro",
+        "recall_macro", "hamming",    "kappa",       "auc",        "log_loss",
+        "ece",          "brier",      "mse",         "rmse",       "mae",
+        "r2",           "pearson",    "spearman"};
 
     for (size_t i = 0; name && i < sizeof names / sizeof *names; i++)
         if (strcmp(names[i], name) == 0)
@@ -432,10 +440,13 @@ static int restore(struct train *t, const struct checkpoint_found *f, struct err
     if (e->code)
         return -1;
     if (!content || integer(o, "step") != f->step)
-        err_set(e, ERR_DATA, "the checkpoint '%s' has no state that can be read", f->path);
+        err_set(e, ERR_DATA, "the checkpoint '%s' has no state that can be read",
+                f->path);
     else if (strcmp(content, t->data.totals.content) != 0)
-        err_set(e, ERR_USAGE, "the checkpoint '%s' was made with other data: content %.8s, "
-                "now %.8s", f->path, content, t->data.totals.content);
+        err_set(e, ERR_USAGE,
+                "the checkpoint '%s' was made with other data: content %.8s, "
+                "now %.8s",
+                f->path, content, t->data.totals.content);
     else if (compare_settings(t, json_object_get(o, "settings"), f->path, e) == 0 &&
              read_state(t, o, e) == 0)
         rc = get_model(t, f, e);

@@ -74,7 +74,8 @@ static void order_is_fair(void)
     }
     for (int i = 0; i < N; i++)
         for (int j = 0; j < N; j++)
-            CHECK_MSG(abs(count[i][j] - TIMES / N) < 160, "%d at %d: %d", j, i, count[i][j]);
+            CHECK_MSG(abs(count[i][j] - TIMES / N) < 160, "%d at %d: %d", j, i,
+                      count[i][j]);
 }
 
 static void heldout_counts(void)
@@ -150,22 +151,25 @@ static void schedules_are_transformers(void)
     };
 
     for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
-        const double got = factor(want[i].name, want[i].warmup, want[i].total, want[i].step);
+        const double got =
+            factor(want[i].name, want[i].warmup, want[i].total, want[i].step);
 
-        CHECK_MSG(fabs(got - want[i].want) < 1e-12, "%s, warm-up %s, step %lld of %lld: %.17g",
-                  want[i].name, want[i].warmup, (long long)want[i].step,
-                  (long long)want[i].total, got);
+        CHECK_MSG(fabs(got - want[i].want) < 1e-12,
+                  "%s, warm-up %s, step %lld of %lld: %.17g", want[i].name,
+                  want[i].warmup, (long long)want[i].step, (long long)want[i].total, got);
     }
 }
 
 static void schedules_refuse(void)
 {
-    static const char *const warmups[] = {"-1", "x", "", "101%", "-1%", "%", "1.5", "nan%"};
+    static const char *const warmups[] = {"-1",  "x", "",    "101%",
+                                          "-1%", "%", "1.5", "nan%"};
     struct schedule s;
     struct err e = {0};
 
     for (size_t i = 0; i < sizeof warmups / sizeof *warmups; i++) {
-        CHECK_MSG(schedule_init(&s, "linear", 1, warmups[i], 10, &e) == -1, "%s", warmups[i]);
+        CHECK_MSG(schedule_init(&s, "linear", 1, warmups[i], 10, &e) == -1, "%s",
+                  warmups[i]);
         CHECK(e.code == ERR_USAGE);
         err_clear(&e);
     }
@@ -247,7 +251,8 @@ static void mask_everything(void)
 {
     struct masking *m = masking(1, "0,0,100", false);
 
-    CHECK(mask_piece(&m->mask, 3, &m->text, 0, LONG, m->out, m->target) == LONG - LONG / 50);
+    CHECK(mask_piece(&m->mask, 3, &m->text, 0, LONG, m->out, m->target) ==
+          LONG - LONG / 50);
     CHECK(memcmp(m->out, m->ids, sizeof m->out) == 0);
     free(m);
     m = masking(1, "100,0,0", false);
@@ -260,11 +265,13 @@ static void mask_everything(void)
     free(m);
 }
 
-/* Masks do not depend on how a text is cut, but on epoch, record, segment and seed they do. */
+/* Masks do not depend on how a text is cut, but on epoch, record, segment and seed they
+ * do. */
 static void mask_depends_on_all_it_should(void)
 {
     for (int whole = 0; whole < 2; whole++) {
-        struct masking *m = masking(0.3, "80,10,10", whole), *o = masking(0.3, "80,10,10", whole);
+        struct masking *m = masking(0.3, "80,10,10", whole),
+                       *o = masking(0.3, "80,10,10", whole);
 
         mask_piece(&m->mask, 1, &m->text, 0, LONG, m->out, m->target);
         for (size_t from = 0; from < LONG; from += 37)
@@ -311,8 +318,9 @@ static void mask_whole_words(void)
 
 static void mask_refuses(void)
 {
-    static const char *const shares[] = {"80,10", "80,10,10,0", "80,10,11", "-10,100,10", "",
-                                         "a,b,c", "80,10,", "100", "nan,0,100", "80 ,10,10"};
+    static const char *const shares[] = {
+        "80,10", "80,10,10,0", "80,10,11", "-10,100,10", "",
+        "a,b,c", "80,10,",     "100",      "nan,0,100",  "80 ,10,10"};
     struct mask m;
     struct err e = {0};
 
@@ -326,7 +334,8 @@ static void mask_refuses(void)
 /* ---- labels ---- */
 
 /* A stream with these labels (NULL: none), through a file, read back. */
-static int stream_of(const char *const *labels, size_t n, struct dataset *d, struct err *e)
+static int stream_of(const char *const *labels, size_t n, struct dataset *d,
+                     struct err *e)
 {
     const struct toks_read_options in = {0};
     struct toks_write_options o = {.block_records = 3};
@@ -342,8 +351,8 @@ static int stream_of(const char *const *labels, size_t n, struct dataset *d, str
     struct toks_reader *r = NULL;
     int rc = -1;
 
-    h.template = (struct template){.n_single = 3, .n_pair = 0, .cls = 1, .sep = 2, .pad = 0,
-                                   .unk = 3, .mask = 4};
+    h.template = (struct template){
+        .n_single = 3, .n_pair = 0, .cls = 1, .sep = 2, .pad = 0, .unk = 3, .mask = 4};
     h.template.single[0].id = 1;
     h.template.single[1].id = SEGMENT_A;
     h.template.single[2].id = 2;
@@ -389,7 +398,8 @@ static void dataset_random_access(void)
 }
 
 /* Learns labels and compares their names, joined by |. */
-static bool learns(enum labels_kind kind, const char *const *in, size_t n, const char *want)
+static bool learns(enum labels_kind kind, const char *const *in, size_t n,
+                   const char *want)
 {
     struct dataset d;
     struct labels l;
@@ -402,7 +412,8 @@ static bool learns(enum labels_kind kind, const char *const *in, size_t n, const
         return false;
     }
     for (int i = 0; i < l.n; i++)
-        at += (size_t)snprintf(got + at, sizeof got - at, "%s%s", i ? "|" : "", l.name[i]);
+        at +=
+            (size_t)snprintf(got + at, sizeof got - at, "%s%s", i ? "|" : "", l.name[i]);
     if (strcmp(got, want) != 0)
         printf("# got %s\n", got);
     labels_free(&l);
@@ -416,7 +427,8 @@ static void labels_in_order(void)
     static const char *const mixed[] = {"10", "9", "x", "2"};
     static const char *const bytes[] = {"b", "a", "B", "\xc3\xa9", "aa"};
     static const char *const multi[] = {"b,a", "", "c", "a", NULL};
-    static const char *const big[] = {"99999999999999999999", "100000000000000000000", "7"};
+    static const char *const big[] = {"99999999999999999999", "100000000000000000000",
+                                      "7"};
     static const char *const numbers[] = {"1.5", "-2e3", "0"};
 
     CHECK(learns(LABELS_SINGLE, integers, 8, "-10|-1|0|2|9|10"));
@@ -437,7 +449,8 @@ static void labels_are_read(void)
     int32_t class;
     float target[3];
 
-    CHECK(stream_of(multi, 4, &d, &e) == 0 && labels_learn(&l, LABELS_MULTI, &d, &e) == 0);
+    CHECK(stream_of(multi, 4, &d, &e) == 0 &&
+          labels_learn(&l, LABELS_MULTI, &d, &e) == 0);
     CHECK(l.labelled == 3 && l.unlabelled == 1);
     dataset_get(&d, 0, &r);
     CHECK(labels_read(&l, &d, &r, &class, target, &e) == 0);
@@ -502,7 +515,8 @@ static void labels_refuse(void)
 
         CHECK(stream_of(bad[i].in, 3, &d, &e) == 0);
         CHECK_MSG(labels_learn(&l, bad[i].kind, &d, &e) == -1, "case %zu", i);
-        CHECK_MSG(e.code == ERR_DATA && strstr(e.text, bad[i].says), "%zu: %s", i, e.text);
+        CHECK_MSG(e.code == ERR_DATA && strstr(e.text, bad[i].says), "%zu: %s", i,
+                  e.text);
         labels_free(&l);
         dataset_free(&d);
     }
@@ -515,7 +529,8 @@ static int save(const char *root, int64_t step, const char *text, int keep)
     struct checkpoint c;
     struct err e = {0};
 
-    if (checkpoint_begin(&c, root, step, &e) || checkpoint_put(&c, "a", text, strlen(text), &e) ||
+    if (checkpoint_begin(&c, root, step, &e) ||
+        checkpoint_put(&c, "a", text, strlen(text), &e) ||
         checkpoint_put(&c, "b", "", 0, &e) || checkpoint_commit(&c, keep, &e)) {
         printf("# %s\n", e.text);
         checkpoint_abort(&c);
@@ -591,7 +606,8 @@ static void checkpoints_notice_every_byte(void)
             if (checkpoint_find(&f, dir, NULL, &e) == 1) {
                 char got[16] = "";
 
-                /* White space and the like in the manifest may change; the data may not. */
+                /* White space and the like in the manifest may change; the data may not.
+                 */
                 silent += checkpoint_get(&f, "a", got, 9, &e) == 0 &&
                           strcmp(got, "some text") != 0;
                 silent += i == 0;
