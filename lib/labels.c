@@ -55,7 +55,8 @@ static int read_number(const struct dataset *d, const struct toks_record *r, flo
     memcpy(text, r->label, r->label_len);
     text[r->label_len] = '\0';
     x = strtod(text, &end);
-    if (end == text || *end || !isfinite(x) || !isfinite((float)x))
+    /* Decimal alone, as in a file of scores: strtod would also take blanks, NUL and hex. */
+    if (strspn(text, "0123456789+-.eE") != r->label_len || end == text || *end || !isfinite(x) || !isfinite((float)x))
         return bad(d, r, "not a number:", r->label, r->label_len, e);
     *value = (float)x;
     return 0;

@@ -371,6 +371,12 @@ leaves_nothing_else() {
     [ "$(bc -l <<<"$last < $first")" = 1 ]
     fails_with 65 ft -o no --problem regression train.toks
     says "record 1" "'pos'"
+    for bad in 0x1 ' 1' inf; do
+        printf '1.5\tgood\n%s\tbad\n' "$bad" |
+            tok -m base --header no --label 1 --text 2 -o bad.toks
+        fails_with 65 ft -o no --problem regression bad.toks
+        says "record 2" "'$bad'"
+    done
 }
 
 @test "a weight multiplies its record's share of the loss" {
