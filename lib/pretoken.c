@@ -62,10 +62,9 @@ int pre_next(enum pre_step step, const uint8_t *p, size_t n, size_t *at, struct 
     return 1;
 }
 
-/* The classes of ASCII for the ByteLevel pattern; bytes from 0x80 on are looked up. */
-enum { HIGH = 0, L, N, S, O };
+enum { HIGH = PRE_HIGH, L = PRE_L, N = PRE_N, S = PRE_S, O = PRE_O };
 
-static const uint8_t ascii_class[256] = {
+const uint8_t pre_class[256] = {
     O, O, O, O, O, O, O, O, O, S, S, S, S, S, O, O, O, O, O, O, O, O, O, O, O, O, O, O, O, O,
     O, O, S, O, O, O, O, O, O, O, O, O, O, O, O, O, O, O, N, N, N, N, N, N, N, N, N, N, O, O,
     O, O, O, O, O, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L,
@@ -74,7 +73,7 @@ static const uint8_t ascii_class[256] = {
 
 static unsigned class_at(const uint8_t *p, size_t n, size_t at, size_t *used)
 {
-    const unsigned k = ascii_class[p[at]];
+    const unsigned k = pre_class[p[at]];
     uint32_t f;
 
     *used = 1;
@@ -88,7 +87,7 @@ static unsigned class_at(const uint8_t *p, size_t n, size_t at, size_t *used)
 static size_t run_end(const uint8_t *p, size_t n, size_t at, unsigned class)
 {
     while (at < n) {
-        const unsigned k = ascii_class[p[at]];
+        const unsigned k = pre_class[p[at]];
         size_t used = 1;
 
         if (k != class && (k != HIGH || class_at(p, n, at, &used) != class))

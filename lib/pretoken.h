@@ -45,7 +45,23 @@ struct span {
  */
 int pre_next(enum pre_step step, const uint8_t *p, size_t n, size_t *at, struct span *word);
 
+/* The classes of the ByteLevel pattern; PRE_HIGH: not ASCII, to be looked up. */
+enum { PRE_HIGH = 0, PRE_L, PRE_N, PRE_S, PRE_O };
+extern const uint8_t pre_class[256];
+
 /* Where the word of the ByteLevel pattern that starts at p[at] ends; at < n. */
 size_t pre_gpt2_end(const uint8_t *p, size_t n, size_t at);
+
+/* The same, with the most usual words (ASCII letters, perhaps behind a space) told here. */
+static inline size_t pre_gpt2_fast(const uint8_t *p, size_t n, size_t at)
+{
+    size_t i = at + (p[at] == ' ');
+
+    if (i == n || pre_class[p[i]] != PRE_L)
+        return pre_gpt2_end(p, n, at);
+    for (i++; i < n && pre_class[p[i]] == PRE_L;)
+        i++;
+    return i < n && pre_class[p[i]] == PRE_HIGH ? pre_gpt2_end(p, n, at) : i;
+}
 
 #endif

@@ -14,18 +14,19 @@ void tok_ids_free(struct tok_ids *ids)
 struct encoder *encoder_new(const struct tokenizer *t, struct err *e)
 {
     struct encoder *enc = mem_alloc(1, sizeof *enc, "encoder", e);
-    const size_t bytes = sizeof *enc->memo << (MEMO_BITS + 1);
 
     if (!enc)
         return NULL;
     enc->t = t;
     enc->specials = true;
-    enc->memo = mem_alloc_aligned(bytes, "encoder", e);
-    if (!enc->memo) {
+    /* Pages of zeros that are not touched cost nothing: so it is aligned by hand. */
+    enc->memo_memory = mem_alloc(((size_t)2 << MEMO_BITS) + 1, sizeof *enc->memo, "encoder", e);
+    if (!enc->memo_memory) {
         encoder_free(enc);
         return NULL;
     }
-    memset(enc->memo, 0, bytes);
+    enc->memo = (struct memo_entry *)(((uintptr_t)enc->memo_memory + sizeof *enc->memo - 1) /
+                                      sizeof *enc->memo * sizeof *enc->memo);
     return enc;
 }
 
@@ -33,7 +34,7 @@ void encoder_free(struct encoder *enc)
 {
     if (!enc)
         return;
-    mem_free_aligned(enc->memo);
+    free(enc->memo_memory);
     norm_scratch_free(&enc->scratch);
     bpe_scratch_free(&enc->bpe);
     buf_free(&enc->normal);
@@ -141,7 +142,7 @@ static int last_step(struct encoder *enc, enum pre_step step, const uint8_t *p, 
         return n && encoder_queue(enc, p, n, 0) ? -1 : encoder_flush(enc);
     if (step == PRE_GPT2) {
         for (size_t end; at < n; at = end) {
-            end = pre_gpt2_end(p, n, at);
+            end = pre_gpt2_fast(p, n, at);
             if (encoder_queue(enc, p + at, end - at, 0))
                 return -1;
         }

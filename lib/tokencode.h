@@ -47,6 +47,7 @@ struct word_queue {
 struct encoder {
     const struct tokenizer *t;
     struct memo_entry *memo; /* (1 << MEMO_BITS, 2), 64-byte aligned */
+    void *memo_memory;
     struct tok_ids *out;     /* of the call at hand */
     struct norm_scratch scratch;
     struct bpe_scratch bpe;
@@ -76,19 +77,16 @@ static inline int encoder_room(struct encoder *enc, size_t more)
 /* The key of a word of n <= MEMO_KEY bytes at p, of which MEMO_KEY may be read. */
 static inline struct memo_key memo_key(const uint8_t *p, size_t n)
 {
-    static const uint64_t keep[9] = {
-        0, 0xff, 0xffff, 0xffffff, 0xffffffff, 0xffffffffff, 0xffffffffffff, 0xffffffffffffff,
-        UINT64_MAX};
+    /* MEMO_KEY bytes of ones, and as many of zeros. */
+    static const uint64_t keep[6] = {UINT64_MAX, UINT64_MAX, UINT64_MAX, 0, 0, 0};
     struct memo_key k;
+    uint64_t mask[3];
 
     memcpy(k.part, p, sizeof k.part);
-#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    for (int i = 0; i < 3; i++)
-        k.part[i] = __builtin_bswap64(k.part[i]);
-#endif
-    k.part[0] &= keep[n < 8 ? n : 8];
-    k.part[1] &= keep[n < 8 ? 0 : n < 16 ? n - 8 : 8];
-    k.part[2] &= keep[n < 16 ? 0 : n - 16];
+    memcpy(mask, (const uint8_t *)keep + (MEMO_KEY - n), sizeof mask);
+    k.part[0] &= mask[0];
+    k.part[1] &= mask[1];
+    k.part[2] &= mask[2];
     return k;
 }
 
