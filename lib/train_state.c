@@ -70,6 +70,22 @@ static void name_machine(char text[80])
     snprintf(text, 80, "%.40s%s", uname(&u) == 0 ? u.machine : "unknown", level);
 }
 
+static json_t *eval_json(const struct train *t)
+{
+    if (!t->o->eval)
+        return json_null();
+    return json_string(t->eval_percent < 0 ? t->heldout.totals.content : t->o->eval);
+}
+
+static const char *problem_name(const struct train *t)
+{
+    static const char *const names[] = {[PROBLEM_SINGLE] = "single",
+                                        [PROBLEM_MULTI] = "multi",
+                                        [PROBLEM_REGRESSION] = "regression"};
+
+    return names[model_config(t->model)->problem];
+}
+
 static json_t *settings_json(const struct train *t, const char *weights,
                              const char *device, const char *machine)
 {
@@ -85,12 +101,8 @@ static json_t *settings_json(const struct train *t, const char *weights,
         (json_int_t)o->common.seed);
     int bad = !s;
 
-    bad = bad ||
-          json_object_set_new(s, "eval", o->eval ? json_string(o->eval) : json_null());
-    if (o->eval && t->eval_percent < 0)
-        bad =
-            bad || json_object_set_new(s, "eval", json_string(t->heldout.totals.content));
-    bad = bad || json_object_set_new(s, "best", json_string(t->best ? t->best : "")) ||
+    bad = bad || json_object_set_new(s, "eval", eval_json(t)) ||
+          json_object_set_new(s, "best", json_string(t->best ? t->best : "")) ||
           json_object_set_new(s, "eval_every", json_integer(o->eval_every)) ||
           json_object_set_new(s, "precision", json_string(o->common.precision)) ||
           json_object_set_new(s, "device", json_string(device)) ||
@@ -99,6 +111,8 @@ static json_t *settings_json(const struct train *t, const char *weights,
         bad = bad || json_object_set_new(s, "mlm_prob", json_real(o->mlm_prob)) ||
               json_object_set_new(s, "mask", json_string(o->mask)) ||
               json_object_set_new(s, "whole_word", json_boolean(o->whole_word));
+    else
+        bad = bad || json_object_set_new(s, "problem", json_string(problem_name(t)));
     if (bad) {
         json_decref(s);
         return NULL;

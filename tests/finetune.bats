@@ -80,6 +80,17 @@ wait_for() {
     cmp x/model.safetensors weights-finetuned/model.safetensors
 }
 
+@test "several streams are one, in their order" {
+    shard -n 3 -o 'part-%d.toks' train.toks
+    ft -o a --epochs 1 part-*.toks
+    ft -o b --epochs 1 train.toks
+    cmp a/model.safetensors b/model.safetensors
+    cat part-*.toks | ft -o c --epochs 1
+    cmp a/model.safetensors c/model.safetensors
+    fails_with 66 ft -o no --epochs 1 train.toks nosuch.toks
+    says nosuch.toks
+}
+
 @test "the default rate, batch and epochs are the documents'" {
     finetune -q -m weights -o a --log log train.toks
     same "$(steps log | wc -l)" 16
@@ -353,6 +364,10 @@ leaves_nothing_else() {
     grep '"event":"eval"' log | grep -q '"f1_micro":'
     # binary cross-entropy starts near ln 2
     same "$(field loss log | head -n 1 | cut -c1-3)" 0.6
+    # an empty label is a record that none applies to: trained on, not "without a label"
+    printf 'a,b\tgood movie\n\tbad film\nb\tnice\n\tawful\n' | tok -m base --label 1 --text 2 -o few.toks
+    run_clean finetune -m weights -o few --problem multi --batch 4 --max-steps 1 few.toks
+    says "4 records to train on"
     # the model's own problem_type is what its labels are read by from then on
     finetune -q -m out -o again --max-steps 0 multi.toks
     cmp out/model.safetensors again/model.safetensors
