@@ -258,6 +258,18 @@ struct tokenizer *tokenizer_load(const char *dir, struct err *e)
     return NULL;
 }
 
+struct tokenizer *tokrules_from_json(const char *name, const char *text, size_t n,
+                                     struct err *e)
+{
+    struct tokenizer *t = mem_alloc(1, sizeof *t, "tokenizer", e);
+
+    if (t && tokjson_text(t, name, text, n, e) == 0 && tokfiles_specials(t, NULL, e) == 0 &&
+        finish(t, e) == 0)
+        return t;
+    tokenizer_free(t);
+    return NULL;
+}
+
 void tokenizer_free(struct tokenizer *t)
 {
     if (!t)

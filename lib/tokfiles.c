@@ -11,6 +11,7 @@
 #include "jsonscan.h"
 #include "tokrules.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,8 +75,11 @@ static int read_json(const char *dir, const char *name, json_t **out, struct err
     *out = NULL;
     if (rc == 0 && io_exists(path)) {
         text = io_slurp(path, FILE_MAX, &n, e);
+        errno = 0;
         *out = text ? json_loadb(text, n, JSON_ALLOW_NUL, &error) : NULL;
-        if (text && !*out)
+        if (errno == ENOMEM) /* which the parser calls a syntax error, or does not notice */
+            err_oom(e, path, n);
+        else if (text && !*out)
             err_set(e, ERR_DATA, "'%s' is not JSON: line %d: %s", path, error.line, error.text);
         if (*out && !json_is_object(*out))
             err_set(e, ERR_DATA, "'%s' is no JSON object", path);
@@ -88,6 +92,8 @@ static int read_json(const char *dir, const char *name, json_t **out, struct err
 
 static int open_small_files(struct loader *l)
 {
+    if (!l->dir)
+        return 0;
     return read_json(l->dir, "tokenizer_config.json", &l->config, l->e) ||
                    read_json(l->dir, "special_tokens_map.json", &l->map, l->e) ||
                    read_json(l->dir, "config.json", &l->model, l->e)

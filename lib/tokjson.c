@@ -9,6 +9,7 @@
 #include "jsonscan.h"
 #include "tokrules.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -490,9 +491,14 @@ static int load_text(struct loader *l, const char *text, size_t n)
     jsonscan_open(&s, text, n, l->path);
     rc = cut_large(&s, &l->large, &rest, l->e);
     jsonscan_close(&s);
+    errno = 0;
     if (rc == 0)
         root = json_loadb(rest.data, rest.len, JSON_ALLOW_NUL, &error);
-    if (rc == 0 && !root)
+    if (rc == 0 && errno == ENOMEM) { /* which the parser calls a syntax error, or overlooks */
+        err_oom(l->e, l->path, n);
+        json_decref(root);
+        root = NULL;
+    } else if (rc == 0 && !root)
         err_set(l->e, ERR_DATA, "'%s' is not JSON: %s", l->path, error.text);
     rc = root ? load_all(l, root) : -1;
     json_decref(root);
@@ -500,12 +506,19 @@ static int load_text(struct loader *l, const char *text, size_t n)
     return rc;
 }
 
-int tokjson_load(struct tokenizer *t, const char *path, struct err *e)
+int tokjson_text(struct tokenizer *t, const char *path, const char *text, size_t n,
+                 struct err *e)
 {
     struct loader l = {.t = t, .path = path, .e = e};
+
+    return load_text(&l, text, n);
+}
+
+int tokjson_load(struct tokenizer *t, const char *path, struct err *e)
+{
     size_t n;
     char *text = io_slurp(path, JSON_MAX, &n, e);
-    const int rc = text ? load_text(&l, text, n) : -1;
+    const int rc = text ? tokjson_text(t, path, text, n, e) : -1;
 
     free(text);
     return rc;

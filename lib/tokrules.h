@@ -65,10 +65,17 @@ int tokrules_merges_txt(struct tokenizer *t, const char *path, struct err *e) MU
 /* Appends a place to a template; -1 when there is no room. */
 int tokrules_piece(struct template_piece *piece, int *n, int32_t id, int32_t type);
 
+/* A tokenizer from the text of a tokenizer.json alone; `name` is what messages name. */
+struct tokenizer *tokrules_from_json(const char *name, const char *text, size_t n,
+                                     struct err *e) MUST_USE;
+
 /* The loaders; `path` is the file or directory that messages name. */
 int tokjson_load(struct tokenizer *t, const char *path, struct err *e) MUST_USE;
+int tokjson_text(struct tokenizer *t, const char *path, const char *text, size_t n,
+                 struct err *e) MUST_USE;
 int tokfiles_load(struct tokenizer *t, const char *dir, struct err *e) MUST_USE;
-/* Fills the ids of cls, sep, pad, unk, mask from DIR's small files, else from usual names. */
+/* Fills the ids of cls, sep, pad, unk, mask from DIR's small files (NULL: none), else
+ * from usual names. */
 int tokfiles_specials(struct tokenizer *t, const char *dir, struct err *e) MUST_USE;
 
 #endif
