@@ -165,15 +165,15 @@ MAN1 = $(wildcard man/*.1)
 MAN5 = $(wildcard man/*.5)
 MAN7 = $(wildcard man/*.7)
 install: tools
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 \
-	    $(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man7
-	install -m 755 $(TOOLS:%=$(BIN)/%) $(DESTDIR)$(PREFIX)/bin
-	install -m 644 $(MAN1) $(DESTDIR)$(PREFIX)/share/man/man1
-	install -m 644 $(MAN5) $(DESTDIR)$(PREFIX)/share/man/man5
-	install -m 644 $(MAN7) $(DESTDIR)$(PREFIX)/share/man/man7
+	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/share/man/man1" \
+	    "$(DESTDIR)$(PREFIX)/share/man/man5" "$(DESTDIR)$(PREFIX)/share/man/man7"
+	install -m 755 $(TOOLS:%=$(BIN)/%) "$(DESTDIR)$(PREFIX)/bin"
+	install -m 644 $(MAN1) "$(DESTDIR)$(PREFIX)/share/man/man1"
+	install -m 644 $(MAN5) "$(DESTDIR)$(PREFIX)/share/man/man5"
+	install -m 644 $(MAN7) "$(DESTDIR)$(PREFIX)/share/man/man7"
 uninstall:
-	cd $(DESTDIR)$(PREFIX)/bin && rm -f $(TOOLS)
-	cd $(DESTDIR)$(PREFIX)/share/man && rm -f $(MAN1:man/%=man1/%) $(MAN5:man/%=man5/%) \
+	cd "$(DESTDIR)$(PREFIX)/bin" && rm -f $(TOOLS)
+	cd "$(DESTDIR)$(PREFIX)/share/man" && rm -f $(MAN1:man/%=man1/%) $(MAN5:man/%=man5/%) \
 	    $(MAN7:man/%=man7/%)
 clean:
 	rm -rf $(O) $(O)-asan $(TOOLS:%=$(BIN)/%)
