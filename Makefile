@@ -56,7 +56,7 @@ LIBS_model = -ldnnl -ldl $(LIBS_stream)
 TOOLS = $(patsubst bin/%.c,%,$(wildcard bin/*.c))
 
 tools: $(TOOLS:%=$(BIN)/%)
-all: tools
+all: tools cuda
 
 $(BIN)/tok: $(text)
 $(BIN)/vocab: $(text) $(call layer,$(L2_TRAIN))
@@ -91,6 +91,35 @@ $(O)/libraries: pipelines/libraries.sh
 	@CC='$(CC)' sh pipelines/libraries.sh check && touch $@
 deps:
 	@CC='$(CC)' sh pipelines/libraries.sh install
+
+# ---- the CUDA plug-in; only `make cuda`, `make all` and the targets of the GPU need nvcc ----
+CUDA_HOME ?= /usr/local/cuda
+NVCC ?= $(firstword $(wildcard $(CUDA_HOME)/bin/nvcc) nvcc)
+# Kernels for the generations with bf16; PTX of the last one serves those to come.
+CUDA_ARCH ?= $(foreach a,80 90 100 120,-gencode arch=compute_$(a),code=sm_$(a)) \
+    -gencode arch=compute_120,code=compute_120
+PLUGIN ?= lib/bertutils/cuda.so
+NVCC_FLAGS = -std=c++20 -O3 -Ilib $(CUDA_ARCH) -Werror all-warnings --threads 2 -MMD -MP \
+    -Xcompiler -fPIC,-fvisibility=hidden,-Wall,-Wextra -DBERTUTILS_BUILD_ID='"$(BUILD_ID)"'
+CUDA_OBJECTS = $(patsubst kernels/cuda/%.cu,$(O)/cuda/%.o,$(wildcard kernels/cuda/*.cu))
+
+cuda: $(PLUGIN)
+$(O)/cuda/%.o: kernels/cuda/%.cu
+	@mkdir -p $(@D)
+	@echo "  NVCC $<"
+	$(Q)$(NVCC) $(NVCC_FLAGS) -c -o $@ $<
+# The plug-in is complete in itself: of the executable's symbols it sees none.
+$(O)/cuda/err.o: lib/err.c
+	@mkdir -p $(@D)
+	$(SAY_CC)
+	$(Q)$(CC) $(ALL_CFLAGS) -fPIC -fvisibility=hidden -c -o $@ $<
+$(PLUGIN): $(CUDA_OBJECTS) $(O)/cuda/err.o kernels/cuda/plugin.map
+	@mkdir -p $(@D)
+	$(SAY_LINK)
+	$(Q)$(NVCC) -shared -cudart static -o $@ $(CUDA_OBJECTS) $(O)/cuda/err.o \
+	    -Xlinker --version-script=kernels/cuda/plugin.map -Xlinker -z,defs -Xlinker -z,relro \
+	    -Xlinker -rpath,'$$ORIGIN' -Xlinker -rpath,$(CUDA_HOME)/lib64 \
+	    -L$(CUDA_HOME)/lib64 -lcublasLt -ldl -lpthread -lrt
 
 # A C unit test is tests/unit/test_X.c; it links everything but another test.
 UNITS = $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
@@ -158,6 +187,16 @@ fuzz:
 	@$(MAKE) --no-print-directory -j$(JOBS) O=$(O)-fuzz CC=clang HARDEN=-fPIE \
 	    CFLAGS='-O1 -g -fsanitize=fuzzer-no-link,address,undefined' fuzzers
 	@sh tests/fuzz/run $(O)-fuzz/fuzz $(FUZZ_TIME) $(FUZZERS)
+# What needs a GPU; says `skipped: no device` where there is none.
+GPU_TESTS = $(patsubst tests/gpu/%.c,$(O)/gpu/%,$(wildcard tests/gpu/test_*.c))
+$(GPU_TESTS): $(O)/gpu/%: $(O)/tests/gpu/%.o $(unit_objects)
+	@mkdir -p $(@D)
+	$(SAY_LINK)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(LIBS_model)
+gpu-tests: $(GPU_TESTS)
+check-gpu:
+	@$(MAKE) --no-print-directory -j$(JOBS) tools cuda units gpu-tests
+	@BERTUTILS_CUDA='$(abspath $(PLUGIN))' sh tests/gpu/run $(O)/unit $(O)/gpu
 lint:
 	@sh tests/lint.sh
 
@@ -178,6 +217,6 @@ uninstall:
 clean:
 	rm -rf $(O) $(O)-asan $(TOOLS:%=$(BIN)/%)
 
-.PHONY: all tools units deps check check-asan demo parity parity-tools bench bench-ops fuzz fuzzers \
+.PHONY: all tools cuda gpu-tests check-gpu units deps check check-asan demo parity parity-tools bench bench-ops fuzz fuzzers \
         lint install uninstall clean
 -include $(shell find $(O) -name '*.d' 2>/dev/null)

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * adamw: the norm of the gradient and the update, each one pass over the flat buffers.
+ *
+ * Up to MAX_RUNS runs go into one launch.  They are cut into chunks of CHUNK floats, a block
+ * each; rows of a table that were never touched are left out.
+ */
+#include "common.cuh"
+
+#include <math.h>
+
+constexpr int MAX_RUNS = 8, CHUNK = 4096, RUN_THREADS = 256, SUM_THREADS = 512;
+
+struct run_part {
+    int64_t at, n, chunks;
+    const uint8_t *touched;
+    int64_t cols;
+    float rate, keep; /* lr / (1 - beta1^t), 1 - lr decay */
+    int by_4;         /* at, n and cols are multiples of 4 */
+};
+
+struct run_list {
+    struct run_part run[MAX_RUNS];
+    int n;
+};
+
+/* The run and the place of a block's chunk. */
+__device__ static inline const run_part &find_run(const run_list &l, int64_t *chunk)
+{
+    int i = 0;
+
+    *chunk = blockIdx.x;
+    while (i < l.n - 1 && *chunk >= l.run[i].chunks)
+        *chunk -= l.run[i++].chunks;
+    return l.run[i];
+}
+
+__device__ static inline bool is_touched(const run_part &r, int64_t i)
+{
+    return !r.touched || r.touched[i / r.cols];
+}
+
+/*
+ * f(i, n) for 4 or fewer neighbours of the chunk from its place i in the run, by every thread
+ * for its own; n > 1 only where by_4.
+ */
+template <class F> __device__ static inline void each_quad(const run_part &r, int64_t chunk, F f)
+{
+    const int64_t from = chunk * CHUNK, last = from + CHUNK, to = last < r.n ? last : r.n;
+
+    if (r.by_4) {
+        for (int64_t i = from + threadIdx.x * 4; i < to; i += RUN_THREADS * 4)
+            if (is_touched(r, i))
+                f(i, std::true_type());
+    } else {
+        for (int64_t i = from + threadIdx.x; i < to; i += RUN_THREADS)
+            if (is_touched(r, i))
+                f(i, std::false_type());
+    }
+}
+
+/* part[block] = sum of squares of its chunk, threads joined in a fixed order.  CPU:
+ * sqnorm_chunk. */
+static __global__ void __launch_bounds__(RUN_THREADS)
+    sqnorm_kernel(const float *g, const run_list l, double *part)
+{
+    __shared__ double sums[RUN_THREADS / WARP];
+    double sum = 0;
+    int64_t chunk;
+    const run_part &r = find_run(l, &chunk);
+
+    each_quad(r, chunk, [&](int64_t i, auto fast) {
+        const float4 v = load4<decltype(fast)::value>(g + r.at + i, 1);
+
+        sum += (double)v.x * v.x;
+        sum += (double)v.y * v.y;
+        sum += (double)v.z * v.z;
+        sum += (double)v.w * v.w;
+    });
+    for (int i = WARP / 2; i > 0; i /= 2)
+        sum += __shfl_xor_sync(0xffffffffu, sum, i);
+    if (threadIdx.x % WARP == 0)
+        sums[threadIdx.x / WARP] = sum;
+    __syncthreads();
+    if (threadIdx.x > 0)
+        return;
+    for (int i = 1; i < RUN_THREADS / WARP; i++)
+        sum += sums[i];
+    part[blockIdx.x] = sum;
+}
+
+/* *out = sum of n parts, in a fixed order.  One block of SUM_THREADS threads. */
+static __global__ void __launch_bounds__(SUM_THREADS)
+    total_kernel(const double *part, int64_t n, double *out)
+{
+    __shared__ double sums[SUM_THREADS];
+    double sum = 0;
+
+    for (int64_t i = threadIdx.x; i < n; i += SUM_THREADS)
+        sum += part[i];
+    sums[threadIdx.x] = sum;
+    for (int half = SUM_THREADS / 2; half > 0; half /= 2) {
+        __syncthreads();
+        if (threadIdx.x < half)
+            sums[threadIdx.x] += sums[threadIdx.x + half];
+    }
+    if (threadIdx.x == 0)
+        *out = sums[0];
+}
+
+/* Runs as the kernels want them; returns the number of chunks. */
+static int64_t list_runs(const struct param_run *run, int n, bool skip_decayed, run_list *l)
+{
+    int64_t chunks = 0;
+
+    *l = {};
+    for (int i = 0; i < n; i++) {
+        run_part *r = &l->run[l->n];
+
+        if (run[i].n <= 0)
+            continue;
+        r->at = run[i].at;
+        r->n = run[i].n;
+        r->cols = 1;
+        /* Decay moves rows that never had a gradient, too. */
+        if (run[i].touched && run[i].cols > 0 && (skip_decayed || run[i].decay == 0)) {
+            r->touched = run[i].touched;
+            r->cols = run[i].cols;
+        }
+        r->by_4 = r->at % 4 == 0 && r->n % 4 == 0 && (!r->touched || r->cols % 4 == 0);
+        r->chunks = index_cut(r->n, CHUNK);
+        r->rate = r->keep = 0;
+        chunks += r->chunks;
+        l->n++;
+    }
+    return chunks;
+}
+
+int cuda_sqnorm(struct dev *d, const float *g, const struct param_run *run, int n_run,
+                double *sumsq, struct err *e)
+{
+    run_list l;
+    int64_t chunks;
+    double *part;
+
+    if (n_run > MAX_RUNS)
+        return err_set(e, ERR_INTERNAL, "sqnorm: %d runs of parameters", n_run);
+    chunks = list_runs(run, n_run, true, &l);
+    if (!by_4(g))
+        for (int i = 0; i < l.n; i++)
+            l.run[i].by_4 = 0;
+    part = (double *)cuda_scratch(d, (size_t)(chunks + 1) * sizeof *part, e);
+    if (!part)
+        return -1;
+    if (chunks > 0)
+        sqnorm_kernel<<<(unsigned)chunks, RUN_THREADS, 0, d->stream>>>(g, l, part);
+    total_kernel<<<1, SUM_THREADS, 0, d->stream>>>(part, chunks, sumsq);
+    return cuda_launched(d, "sqnorm", e);
+}
+
+struct adamw_arg {
+    float *p, *g, *m, *v;
+    bf16 *shadow; /* of p, or NULL */
+    const double *sumsq;
+    float beta1, beta2, eps, clip, root; /* root: 1 / sqrt(1 - beta2^t) */
+};
+
+struct adamw_step {
+    float clip, rate, keep;
+};
+
+__device__ static inline void adamw_one(const adamw_arg &a, const adamw_step &s, float *p,
+                                        float g, float *m, float *v)
+{
+    const float grad = g * s.clip;
+
+    *m = a.beta1 * *m + (1 - a.beta1) * grad;
+    *v = a.beta2 * *v + (1 - a.beta2) * grad * grad;
+    *p = *p * s.keep - s.rate * (*m / (sqrtf(*v) * a.root + a.eps));
+}
+
+/*
+ * The update of a chunk; g is zeroed and the shadow written in the same pass.  The factor of
+ * the gradient is made here of *sumsq, so that the host need not wait for it.  Grid: a block a
+ * chunk, RUN_THREADS threads.  CPU: adamw_rows.
+ */
+static __global__ void __launch_bounds__(RUN_THREADS)
+    adamw_kernel(const adamw_arg a, const run_list l)
+{
+    __shared__ float clip;
+    int64_t chunk;
+    const run_part &r = find_run(l, &chunk);
+    adamw_step s = {1, r.rate, r.keep};
+
+    if (a.clip > 0) {
+        if (threadIdx.x == 0) {
+            const double factor = (double)a.clip / (sqrt(*a.sumsq) + 1e-6);
+
+            clip = factor < 1 ? (float)factor : 1.0f;
+        }
+        __syncthreads();
+        s.clip = clip;
+    }
+    each_quad(r, chunk, [&](int64_t place, auto fast) {
+        constexpr bool FAST = decltype(fast)::value;
+        const int64_t i = r.at + place;
+        const float4 g = load4<FAST>(a.g + i, 1);
+        float4 p = load4<FAST>(a.p + i, 1), m = load4<FAST>(a.m + i, 1);
+        float4 v = load4<FAST>(a.v + i, 1);
+
+        adamw_one(a, s, &p.x, g.x, &m.x, &v.x);
+        if (FAST) {
+            adamw_one(a, s, &p.y, g.y, &m.y, &v.y);
+            adamw_one(a, s, &p.z, g.z, &m.z, &v.z);
+            adamw_one(a, s, &p.w, g.w, &m.w, &v.w);
+        }
+        store4<FAST>(a.p + i, p, 1);
+        store4<FAST>(a.m + i, m, 1);
+        store4<FAST>(a.v + i, v, 1);
+        store4<FAST>(a.g + i, make_float4(0, 0, 0, 0), 1);
+        if (a.shadow)
+            store4<FAST>(a.shadow + i, p, 1);
+    });
+}
+
+int cuda_adamw(struct dev *d, const struct adamw *a, struct err *e)
+{
+    const adamw_arg arg = {a->p, a->g, a->m, a->v, shadow_if_any(d, a->p), a->sumsq,
+                           a->beta1, a->beta2, a->eps, a->clip,
+                           (float)(1 / sqrt(1 - pow((double)a->beta2, (double)a->t)))};
+    run_list l;
+    int64_t chunks;
+    int k = 0;
+
+    if (a->n_run > MAX_RUNS)
+        return err_set(e, ERR_INTERNAL, "adamw: %d runs of parameters", a->n_run);
+    chunks = list_runs(a->run, a->n_run, false, &l);
+    for (int i = 0; i < a->n_run; i++) {
+        const double lr = (double)a->lr * (double)a->run[i].lr_scale;
+
+        if (a->run[i].n <= 0)
+            continue;
+        l.run[k].rate = (float)(lr / (1 - pow((double)a->beta1, (double)a->t)));
+        l.run[k].keep = (float)(1 - lr * (double)a->run[i].decay);
+        if (!by_4(a->p) || !by_4(a->g) || !by_4(a->m) || !by_4(a->v) ||
+            !is_aligned(arg.shadow, 8))
+            l.run[k].by_4 = 0;
+        k++;
+    }
+    if (chunks > 0)
+        adamw_kernel<<<(unsigned)chunks, RUN_THREADS, 0, d->stream>>>(arg, l);
+    return cuda_launched(d, "adamw", e);
+}

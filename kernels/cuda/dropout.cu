@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/* dropout: rows with some of their elements dropped. */
+#include "common.cuh"
+
+struct dropout_arg {
+    const void *x;
+    void *y;
+    int64_t rows, cols, ldx, ldy;
+    struct drop_arg drop;
+};
+
+/*
+ * y = drop(x); y may be x.  Grid: (pieces of 512 columns, rows, cut to the limit of grids),
+ * 128 threads with the 4 columns of one call of Philox each.  CPU: cpu_dropout.
+ */
+template <class T, bool FAST> static __global__ void dropout_kernel(const dropout_arg a)
+{
+    const int64_t col = (int64_t)blockIdx.x * 512 + threadIdx.x * 4, n = a.cols - col;
+    uint2 key = {0, 0};
+
+    if (n <= 0)
+        return;
+    if (a.drop.on)
+        key = drop_key(a.drop);
+    for (int64_t i = blockIdx.y; i < a.rows; i += gridDim.y) {
+        float4 v = load4<FAST>((const T *)a.x + i * a.ldx + col, n);
+
+        if (a.drop.on)
+            v = drop4(a.drop, key, a.drop.row[i], (uint32_t)(col / 4), v);
+        store4<FAST>((T *)a.y + i * a.ldy + col, v, n);
+    }
+}
+
+int cuda_dropout(struct dev *d, const struct drop *drop, struct mat x, struct mat y,
+                 struct err *e)
+{
+    const dropout_arg a = {x.p, y.p, x.rows, x.cols, x.ld, y.ld, drop_arg(d, drop)};
+    const dim3 grid((unsigned)index_cut(a.cols, 512),
+                    (unsigned)(a.rows < 65535 ? a.rows : 65535));
+
+    if (a.rows == 0 || a.cols == 0 || (!a.drop.on && x.p == y.p))
+        return 0;
+    by_type(x.t, [&](auto *type) {
+        using T = element<decltype(type)>;
+
+        if (mat_by_4(&x) && mat_by_4(&y))
+            dropout_kernel<T, true><<<grid, 128, 0, d->stream>>>(a);
+        else
+            dropout_kernel<T, false><<<grid, 128, 0, d->stream>>>(a);
+    });
+    return cuda_launched(d, "dropout", e);
+}

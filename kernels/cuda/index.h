@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * index: the arithmetic of places that the CUDA kernels use (private to kernels/cuda).
+ *
+ * Plain C, compiled by nvcc into the kernels and by the C compiler into
+ * tests/unit/test_cuda_index.c, so that it is tested on machines without a GPU.
+ */
+#ifndef BERTUTILS_CUDA_INDEX_H
+#define BERTUTILS_CUDA_INDEX_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#if defined(__CUDACC__)
+#define INDEX_INLINE static inline __host__ __device__
+#else
+#define INDEX_INLINE static inline
+#endif
+
+INDEX_INLINE int64_t index_cut(int64_t n, int64_t size)
+{
+    return (n + size - 1) / size;
+}
+
+INDEX_INLINE int64_t index_round(int64_t n, int64_t size)
+{
+    return index_cut(n, size) * size;
+}
+
+/* ---- sums over rows ---- */
+
+/*
+ * Sums over the rows of a matrix have two stages: parts of so many rows, then the parts in
+ * order.  The number depends on the shape alone.
+ */
+INDEX_INLINE int64_t index_rows_per_part(int64_t rows)
+{
+    const int64_t n = index_cut(rows, 512);
+
+    return n < 2 ? 2 : n > 32 ? 32 : n;
+}
+
+/* ---- segments: equal neighbours in a sorted list of keys ---- */
+
+/*
+ * The list is cut into chunks of SEG_CHUNK.  A run is what one chunk holds of one key.  A run
+ * that is all there is of its key goes straight to the sum's place.  Of a key that goes over
+ * the ends of chunks every run is stored as a part, in one of the two places of its chunk:
+ * SEG_HEAD where the key began in an earlier chunk, SEG_TAIL where it begins here; a second
+ * pass, by the chunk where the key began, adds them up in order.
+ */
+enum { SEG_CHUNK = 32, SEG_HEAD = 0, SEG_TAIL = 1, SEG_WHOLE = 2 };
+
+INDEX_INLINE int32_t seg_chunk_end(int32_t n, int32_t chunk)
+{
+    const int32_t from = chunk * SEG_CHUNK;
+
+    return n - from < SEG_CHUNK ? n : from + SEG_CHUNK;
+}
+
+/* Where the run that starts at `begin` ends; `end` is the end of its chunk. */
+INDEX_INLINE int32_t seg_run_end(const int32_t *key, int32_t begin, int32_t end)
+{
+    int32_t i = begin + 1;
+
+    while (i < end && key[i] == key[begin])
+        i++;
+    return i;
+}
+
+/* SEG_HEAD, SEG_TAIL or SEG_WHOLE for the run begin..end-1. */
+INDEX_INLINE int seg_kind(const int32_t *key, int32_t n, int32_t begin, int32_t end)
+{
+    if (begin > 0 && key[begin - 1] == key[begin])
+        return SEG_HEAD;
+    return end < n && key[end] == key[begin] ? SEG_TAIL : SEG_WHOLE;
+}
+
+/* Whether the last key of a chunk begins in it and goes on behind it. */
+INDEX_INLINE bool seg_owns(const int32_t *key, int32_t n, int32_t chunk)
+{
+    const int32_t from = chunk * SEG_CHUNK, to = seg_chunk_end(n, chunk);
+    const int32_t last = key[to - 1];
+
+    if (to >= n || key[to] != last)
+        return false;
+    return from == 0 || key[from - 1] != last;
+}
+
+/* Whether `word` goes on behind this chunk, in which it has a run at the head. */
+INDEX_INLINE bool seg_goes_on(const int32_t *key, int32_t n, int32_t chunk, int32_t word)
+{
+    const int32_t to = seg_chunk_end(n, chunk);
+
+    return to < n && key[to] == word;
+}
+
+/* Bits that a sort by keys 0..n-1 has to look at. */
+INDEX_INLINE int index_bits(int64_t n)
+{
+    int bits = 1;
+
+    while (bits < 31 && ((int64_t)1 << bits) < n)
+        bits++;
+    return bits;
+}
+
+/* ---- attention ---- */
+
+/* A task is one tile of queries (or keys) of one head of one sequence. */
+struct attn_place {
+    int32_t seq, head, tile;
+};
+
+INDEX_INLINE struct attn_place attn_find(int64_t task, int32_t heads, int32_t tiles)
+{
+    const int64_t pair = task / tiles;
+    struct attn_place p;
+
+    p.tile = (int32_t)(task % tiles);
+    p.head = (int32_t)(pair % heads);
+    p.seq = (int32_t)(pair / heads);
+    return p;
+}
+
+/*
+ * With dropout keys are numbered from the multiple of 4 at or before the first one's offset in
+ * its record, so that four neighbours share one call of Philox: key j of the sequence is at
+ * place j + attn_shift, and places before the shift are empty.
+ */
+INDEX_INLINE int32_t attn_shift(uint32_t offset, bool drop)
+{
+    return drop ? (int32_t)(offset % 4) : 0;
+}
+
+/* Third word of the Philox counter for the keys at places 4 (place / 4) .. + 3. */
+INDEX_INLINE uint32_t attn_group(uint32_t offset, int32_t place)
+{
+    return offset / 4 + (uint32_t)(place / 4);
+}
+
+/*
+ * Forward fragments (rows are queries, columns keys) hold, in a lane, columns c and c + 1 of
+ * rows r and r + 8, c = 2 (lane % 4).  A call of Philox gives four columns of one row: of two
+ * neighbouring lanes the even one draws for row r, the odd one for row r + 8, and each passes
+ * on what the other one needs.
+ */
+INDEX_INLINE int attn_draw_row(int lane)
+{
+    return lane / 4 + (lane & 1) * 8;
+}
+
+INDEX_INLINE int attn_draw_column(int lane)
+{
+    return (lane % 4) / 2 * 4;
+}
+
+/*
+ * Backward fragments are transposed: rows are keys, columns queries.  Four lanes, whose
+ * numbers differ by 4, share four calls; lane w = lane / 4 % 4 draws call w, which is for
+ * column c + (w & 1) and the four keys around row lane / 4 + 8 (w / 2), and takes word w of
+ * all four calls.
+ */
+INDEX_INLINE int attn_turn_word(int lane)
+{
+    return lane / 4 % 4;
+}
+
+INDEX_INLINE int attn_turn_column(int lane)
+{
+    return 2 * (lane % 4) + (attn_turn_word(lane) & 1);
+}
+
+INDEX_INLINE int attn_turn_row(int lane)
+{
+    return lane / 16 * 4 + attn_turn_word(lane) / 2 * 8;
+}
+
+#endif
