@@ -154,7 +154,7 @@ static int count_steps(struct train *t, struct err *e)
         t->total = t->o->max_steps;
     else
         t->total = t->o->epochs * t->steps_per_epoch;
-    if (t->total > 0 && n == 0)
+    if (n == 0 && t->o->max_steps != 0)
         return err_set(e, ERR_DATA, "%s: no %s to train on", t->data.name,
                        t->task->items);
     return schedule_init(&t->schedule, t->o->schedule, t->o->lr, t->o->warmup, t->total,

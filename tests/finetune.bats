@@ -711,6 +711,9 @@ stopped_run() {
     says "same label"
     tok -m base --format text -o empty.toks /dev/null
     fails_with 65 ft -o out empty.toks
+    head -n 10 train.tsv | tok -m base --label 1 --text 2 -o few.toks
+    fails_with 65 ft -o out --eval 99% few.toks
+    says "no records to train on"
     [ ! -e out ]
 }
 

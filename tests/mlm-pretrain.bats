@@ -229,6 +229,9 @@ wait_for() {
     run bash -c "mlm-pretrain -q -m ../weights -o out ../train.toks >/dev/full"
     same "$status" 74
     fails_with 74 mlm-pretrain -q -m ../weights -o out --log /dev/full ../train.toks
+    tok -m ../weights --format text -o ../none.toks /dev/null
+    fails_with 65 mlm-pretrain -q -m ../weights -o out ../none.toks
+    says "to train on"
     size=$(stat -Lc %s ../train.toks)
     for cut in 1 200 $((size / 2)) $((size - 1)); do
         # downstream notices as well, without pipefail
