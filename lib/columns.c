@@ -280,6 +280,14 @@ static int guess(struct layout *l, const struct field *first, size_t n, bool jso
     return place(l, COLUMN_LABEL, (size_t)(1 - text), &first[1 - text], json, e);
 }
 
+bool layout_has(const struct layout *l, enum column_role role)
+{
+    for (int i = 0; i < l->n; i++)
+        if (l->role[i] == role)
+            return true;
+    return false;
+}
+
 static bool is_taken(const struct layout *l, size_t field)
 {
     for (int i = 0; i < l->n; i++)
@@ -319,6 +327,27 @@ static int guess_text(struct layout *l, const struct field *first, size_t n, boo
     return json && !l->key[0] ? -1 : 0;
 }
 
+/* Texts were asked for by name, and no label: a header's "label" is one.  Like this one pipe can
+   have texts with and without labels, first to pretrain on and then to finetune on. */
+static int find_label(struct layout *l, const struct field *first, size_t n, struct err *e)
+{
+    size_t at = n;
+
+    if (l->n == MAX_WANTS)
+        return 0;
+    for (size_t i = 0; i < n; i++) {
+        if (!is_label_name(&first[i]))
+            continue;
+        if (at < n || is_taken(l, i))
+            return 0;
+        at = i;
+    }
+    if (at == n)
+        return 0;
+    l->found_label = true;
+    return place(l, COLUMN_LABEL, at, &first[at], false, e);
+}
+
 int layout_make(struct layout *l, const struct wants *w, enum records_header header,
                 const struct field *first, size_t n, bool json, const char *name,
                 struct err *e)
@@ -342,7 +371,10 @@ int layout_make(struct layout *l, const struct wants *w, enum records_header hea
         if (resolve(l, &w->at[i], first, n, json,
                     by_name && (json || header == HEADER_YES || w->at[i].number == 0), name, e))
             return -1;
-    return l->n_text == 0 ? guess_text(l, first, n, json, name, e) : 0;
+    if (l->n_text == 0 && guess_text(l, first, n, json, name, e))
+        return -1;
+    return l->header && w->any_name && !layout_has(l, COLUMN_LABEL) ? find_label(l, first, n, e)
+                                                                    : 0;
 }
 
 void layout_free(struct layout *l)
@@ -352,10 +384,3 @@ void layout_free(struct layout *l)
     *l = (struct layout){0};
 }
 
-bool layout_has(const struct layout *l, enum column_role role)
-{
-    for (int i = 0; i < l->n; i++)
-        if (l->role[i] == role)
-            return true;
-    return false;
-}

@@ -9,7 +9,8 @@
  * A header is there when every name that was given is a field of the first record; where no
  * name was given (no column at all, or numbers only), when a usual name is among the fields
  * (text, sentence, label, title, ...).  Without any column given, one column is the text and
- * two are label and text, by their names if there is a header; anything else is refused.
+ * two are label and text, by their names if there is a header; anything else is refused.  Where
+ * columns are given by name and no label, a header's column called label is the label.
  */
 #ifndef BERTUTILS_COLUMNS_H
 #define BERTUTILS_COLUMNS_H
@@ -52,6 +53,7 @@ struct layout {
     size_t need;              /* fields a record must have: the largest of `field` plus 1 */
     bool header;              /* the first record is a header */
     bool guessed;             /* no column was asked for: every record has `width` fields */
+    bool found_label;         /* the label was not asked for, but a header calls it so */
     size_t width;
 };
 

@@ -167,14 +167,21 @@ static int text_layout(struct records *in, struct err *e)
     return 0;
 }
 
-/* A text that was guessed must have the columns of those before it. */
+/*
+ * A text that was guessed must have the columns of those before it.  A label that was found is
+ * dropped where the input before has none: by then the stream has begun without.
+ */
 static int same_columns(struct records *in, struct err *e)
 {
     const bool label = layout_has(&in->layout, COLUMN_LABEL);
 
-    if (!in->any_begun)
+    if (!in->any_begun) {
         in->has[COLUMN_LABEL] |= label;
-    else if (in->has[COLUMN_LABEL] != label)
+    } else if (in->layout.found_label && !in->has[COLUMN_LABEL]) {
+        msg_warn(in->msg, "%s: its labels are not taken, since the input before it has none; give "
+                 "it first", source_name(in->source));
+        in->layout.n--; /* it is the last */
+    } else if (in->has[COLUMN_LABEL] != label && in->wants.n == 0)
         return err_set(e, ERR_USAGE,
                        "%s: %s, unlike the input before it; say which columns to take (--text, "
                        "--label)", source_name(in->source),
