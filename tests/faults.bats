@@ -106,7 +106,7 @@ model_is_whole() { printf '%s' "cmp -s '$1/model.safetensors' '$2' || cmp -s '$1
 broken_disk() {
     local call calls=$1
     shift
-    for call in $calls; do sweep $call once 73,74 20 "$@"; done
+    for call in $calls; do sweep $call once 73,74 10 "$@"; done
 }
 
 @test "a broken disk: tok, vocab, shard, score, mcc" {
@@ -131,13 +131,13 @@ broken_disk() {
 
 @test "a broken disk: files cannot be read" {
     for call in read open; do
-        sweep $call once 66,74 30 tok -@1 -m "$F/t" -o x.toks "$F/x.tsv"
-        sweep $call once 66,74 30 tok -@1 -d -m "$F/m" --text "$F/x.toks"
-        sweep $call once 66,74 30 shard -@1 -n 2 -o %d "$F/x.toks"
-        sweep $call once 66,74 30 score -@1 -m "$F/c" "$F/x.toks"
-        sweep $call once 66,74 30 mcc "$F/x.scores"
-        sweep $call once 66,74 30 vocab -@1 --size 60 -o v "$F/x.tsv"
-        sweep $call once 66,74 30 finetune -@1 -q -m "$F/w" --epochs 1 -o out "$F/x.toks"
+        sweep $call once 66,74 20 tok -@1 -m "$F/t" -o x.toks "$F/x.tsv"
+        sweep $call once 66,74 20 tok -@1 -d -m "$F/m" --text "$F/x.toks"
+        sweep $call once 66,74 20 shard -@1 -n 2 -o %d "$F/x.toks"
+        sweep $call once 66,74 20 score -@1 -m "$F/c" "$F/x.toks"
+        sweep $call once 66,74 20 mcc "$F/x.scores"
+        sweep $call once 66,74 20 vocab -@1 --size 60 -o v "$F/x.tsv"
+        sweep $call once 66,74 20 finetune -@1 -q -m "$F/w" --epochs 1 -o out "$F/x.toks"
     done
 }
 
@@ -182,7 +182,7 @@ broken_disk() {
         grep -o '\"step\":[0-9]*,\"epoch\":[0-9]*,\"loss\":[0-9.e-]*' log >a
         grep -o '\"step\":[0-9]*,\"epoch\":[0-9]*,\"loss\":[0-9.e-]*' ../log | cmp - a"
     for call in rename fsync mkdir write; do
-        sweep $call kill 0 8 FAULT_KEEP=1 FAULT_CHECK="$check" finetune $train --resume "$F/x.toks"
+        sweep $call kill 0 5 FAULT_KEEP=1 FAULT_CHECK="$check" finetune $train --resume "$F/x.toks"
     done
 }
 

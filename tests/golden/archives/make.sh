@@ -28,3 +28,16 @@ xz -9 -c lines >"$here/lines.xz"
 bzip2 -9 -c lines >"$here/lines.bz2"
 zstd -q --check -c lines >"$here/lines.zst"
 yes the cat | head -c 67108864 | zstd -q -19 -c >"$here/bomb.zst"
+
+# In the shape of the CoLA corpus, with sentences of pipelines/grammar.awk.
+mkdir -p cola_public/raw cola_public/tokenized
+cola() {
+    awk -v n="$1" -v seed="$2" -f "$here/../../../pipelines/grammar.awk" |
+        awk -F '\t' '{print "gj04\t" $1 "\t" ($1 ? "" : "*") "\t" $2}'
+}
+cola 120 5 >cola_public/raw/in_domain_train.tsv
+cola 20 6 >cola_public/raw/out_of_domain_dev.tsv
+cp cola_public/raw/in_domain_train.tsv cola_public/tokenized
+echo "Made up in the shape of the CoLA corpus." >cola_public/README
+TZ=UTC find cola_public -exec touch -d 2020-01-01 {} +
+TZ=UTC zip -q -X -r -D -9 "$here/cola_public.zip" cola_public
