@@ -8,10 +8,9 @@
 
 const struct added_token *added_find(const struct added *a, const char *content, size_t len)
 {
-    for (size_t i = 0; i < a->n; i++)
-        if (a->at[i].len == len && memcmp(a->at[i].content, content, len) == 0)
-            return &a->at[i];
-    return NULL;
+    const int64_t at = vocabmap_id(&a->place, content, len);
+
+    return at < 0 ? NULL : &a->at[at];
 }
 
 int added_index(struct added *a, size_t ids, struct err *e)
@@ -50,7 +49,8 @@ int added_put(struct added *a, const struct added_token *token, struct err *e)
         return -1;
     }
     a->at[a->n++] = copy;
-    return 0;
+    a->max_id = copy.id > a->max_id ? copy.id : a->max_id;
+    return vocabmap_put(&a->place, copy.content, copy.len, a->n - 1, e);
 }
 
 void added_free(struct added *a)
@@ -61,6 +61,7 @@ void added_free(struct added *a)
     }
     free(a->at);
     free(a->by_id);
+    vocabmap_free(&a->place);
     trie_free(&a->raw.trie);
     trie_free(&a->normalized.trie);
     *a = (struct added){0};

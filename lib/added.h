@@ -9,8 +9,9 @@
 #ifndef BERTUTILS_ADDED_H
 #define BERTUTILS_ADDED_H
 
-#include "trie.h"
 #include "mem.h"
+#include "trie.h"
+#include "vocabmap.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -33,6 +34,8 @@ struct added_set {
 struct added {
     struct added_token *at;
     size_t n, cap;
+    struct vocabmap place; /* of each content in at */
+    uint32_t max_id;
     struct added_set raw, normalized;
     uint32_t *by_id; /* (ids) place in at + 1, or 0 */
     size_t ids;

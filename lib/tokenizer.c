@@ -38,9 +38,8 @@ int tokrules_add(struct tokenizer *t, const char *content, size_t len, int flags
         return 0;
     if (id < 0) {
         id = (int64_t)t->vocab.entries;
-        for (size_t i = 0; i < t->added.n; i++)
-            if ((int64_t)t->added.at[i].id >= id)
-                id = (int64_t)t->added.at[i].id + 1;
+        if (t->added.n && (int64_t)t->added.max_id >= id)
+            id = (int64_t)t->added.max_id + 1;
     }
     token.id = (uint32_t)id;
     token.special = flags & ADDED_SPECIAL;
@@ -136,15 +135,11 @@ static void hash_added(XXH3_state_t *h, const struct tokenizer *t)
     for (size_t i = 0; i < t->added.n; i++)
         normalized += t->added.at[i].normalized;
     hash_number(h, t->added.n);
-    for (int64_t last = -1;;) {
-        const struct added_token *next = NULL;
+    for (uint32_t id = 0; id < t->size; id++) {
+        const struct added_token *next = added_by_id(&t->added, id);
 
-        for (size_t i = 0; i < t->added.n; i++)
-            if ((int64_t)t->added.at[i].id > last && (!next || t->added.at[i].id < next->id))
-                next = &t->added.at[i];
         if (!next)
-            break;
-        last = next->id;
+            continue;
         hash_number(h, next->id);
         hash_text(h, next->content, next->len);
         hash_number(h, (next->special ? ADDED_SPECIAL : 0) | (next->lstrip ? ADDED_LSTRIP : 0) |
@@ -233,9 +228,8 @@ static int finish(struct tokenizer *t, struct err *e)
     if (build_set(t, &t->added.raw, false, e) || build_set(t, &t->added.normalized, true, e))
         return -1;
     t->size = (uint32_t)t->vocab.size;
-    for (size_t i = 0; i < t->added.n; i++)
-        if (t->added.at[i].id >= t->size)
-            t->size = t->added.at[i].id + 1;
+    if (t->added.n && t->added.max_id >= t->size)
+        t->size = t->added.max_id + 1;
     return added_index(&t->added, t->size, e) || hash_rules(t, e) ? -1 : 0;
 }
 
