@@ -6,13 +6,15 @@
  * general path.
  */
 #include "tokencode.h"
+#include "unidata.h"
+#include "utf8.h"
 
 #include <string.h>
 #if defined(__SSE2__)
 #include <emmintrin.h>
 #endif
 
-enum { BLOCK = 64 };
+enum { BLOCK = 64, LONG_UNIT = 512 };
 
 /* One bit a byte: part of a word, punctuation, not for this path (else: a blank). */
 struct masks {
@@ -92,11 +94,26 @@ static struct masks classify(const uint8_t *p, uint8_t *lower, bool fold)
 }
 #endif
 
-/* The end of a unit for the general path that goes on at p[at]: a blank or punctuation. */
-static size_t unit_end(const uint8_t *p, size_t n, size_t at)
+/* Whether a text may be cut before the code point at p: words and marks never go across it. */
+static bool may_cut(const struct encoder *enc, const uint8_t *p, size_t n)
 {
-    while (at < n && (is_word(p[at]) || is_other(p[at])))
-        at++;
+    size_t used;
+    const uint32_t f = uni_of(utf8_next(p, n, &used));
+
+    return f & (UNI_BLANK | UNI_PUNCT | (enc->t->bert_cjk ? UNI_CJK : 0)) &&
+           !(f & (UNI_DECOMP | UNI_CCC));
+}
+
+/*
+ * The end of a unit for the general path that starts at p[from] and goes on at p[at]: a blank
+ * or punctuation.  Scripts without blanks are cut in between, to keep buffers small.
+ */
+static size_t unit_end(const struct encoder *enc, const uint8_t *p, size_t n, size_t from,
+                       size_t at)
+{
+    for (; at < n && (is_word(p[at]) || is_other(p[at])); at++)
+        if (at - from >= LONG_UNIT && p[at] >= 0xc0 && may_cut(enc, p + at, n - at))
+            break;
     return at;
 }
 
@@ -172,7 +189,7 @@ int encoder_bert(struct encoder *enc, const uint8_t *p, size_t n)
         if (m.other) {
             const size_t start = s.open == NOT_OPEN ? s.at : s.open;
 
-            s.at = unit_end(p, n, s.at);
+            s.at = unit_end(enc, p, n, start, s.at);
             s.open = NOT_OPEN;
             /* As it was, where it may be read beyond its end. */
             memcpy(lower + start, p + start, s.at - start);

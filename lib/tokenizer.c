@@ -13,6 +13,7 @@ int tokrules_bert(struct tokenizer *t, bool clean, bool cjk, int strip_accents, 
 
     t->bert = clean && nz->n == 0;
     t->bert_lower = lower;
+    t->bert_cjk = cjk;
     return (clean && normalizer_add(nz, NORM_CLEAN)) || (cjk && normalizer_add(nz, NORM_CJK)) ||
                    (strip && normalizer_add(nz, NORM_NFD)) ||
                    (strip && normalizer_add(nz, NORM_STRIP_MN)) ||

@@ -35,7 +35,7 @@ struct tokenizer {
     uint32_t size;
     char hash[33];
     /* BertNormalizer and BertPreTokenizer, for the fast path over ASCII. */
-    bool bert, bert_lower;
+    bool bert, bert_lower, bert_cjk;
 };
 
 /* The parts of BertNormalizer; strip_accents: -1 follows lowercase. */

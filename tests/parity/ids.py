@@ -167,6 +167,10 @@ def points(name, d, t):
     rows = [POINTS[i:i + 64] for i in range(0, len(POINTS), 64)]
     compare(f"{name}: between letters", d, t, [" ".join(f"a{c}b" for c in r) for r in rows])
     compare(f"{name}: in a row", d, t, ["".join(r) for r in rows])
+    compare(f"{name}: in long rows", d, t,
+            ["".join(POINTS[i:i + 3000]) for i in range(0, len(POINTS), 3000)] +
+            ["".join(random.Random(i).choices(POINTS[0x300:0x30000], k=3000))
+             for i in range(100)])
     compare(f"{name}: behind a capital and a mark", d, t,
             ["".join(f"E\u0301{c} {c}\u0323\u0301" for c in r) for r in rows])
 
