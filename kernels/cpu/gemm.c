@@ -13,6 +13,13 @@
  */
 enum { MAX_PARTS = 4, TILE_ROWS = 512, TILE_COLUMNS = 192, FEW_TILES = 4, LEAST_ROWS = 64 };
 
+/*
+ * With fewer rows than this oneDNN adds in another order (seen with 2.6 on AVX-512, for all
+ * shapes).  Such a product is made with rows of zeros behind it, so that the result of a row
+ * does not depend on which others are in its batch.
+ */
+enum { SAME_ORDER_ROWS = 16 };
+
 void gemm_open(struct dev *d)
 {
     void *symbol = dlsym(RTLD_DEFAULT, "omp_set_num_threads");
@@ -88,14 +95,46 @@ struct gemm_job {
     atomic_bool failed;
 };
 
+static bool is_short(const struct gemm *g)
+{
+    return g->trans_a == 'N' && g->m < SAME_ORDER_ROWS;
+}
+
+/* Floats of scratch for a short product: its rows of a, padded, and those of c. */
+static size_t short_scratch(const struct gemm *g)
+{
+    return (size_t)(SAME_ORDER_ROWS * (g->k + g->n));
+}
+
+/* Columns j0..j1-1 of a short product. */
+static int gemm_short(const struct gemm *g, const float *b, int64_t j0, int64_t j1,
+                      float *scratch)
+{
+    const int64_t n = j1 - j0;
+    float *a = scratch, *c = scratch + SAME_ORDER_ROWS * g->k; // (16, k) (16, n)
+
+    memset(a, 0, (size_t)(SAME_ORDER_ROWS * g->k) * sizeof *a);
+    for (int64_t i = 0; i < g->m; i++)
+        memcpy(a + i * g->k, g->a + i * g->lda, (size_t)g->k * sizeof *a);
+    if (gemm_serial('N', g->trans_b, SAME_ORDER_ROWS, n, g->k, a, g->k, b, g->ldb, 0, c, n))
+        return -1;
+    for (int64_t i = 0; i < g->m; i++) {
+        float *to = g->c + i * g->ldc + j0;
+
+        for (int64_t j = 0; j < n; j++)
+            to[j] = g->beta == 0 ? c[i * n + j] : g->beta * to[j] + c[i * n + j];
+    }
+    return 0;
+}
+
 static void gemm_tile(void *ctx, int64_t i, int thread)
 {
     struct gemm_job *job = ctx;
     const struct gemm *g = job->g;
     int64_t i0, i1, j0, j1;
     const float *a, *b;
+    int rc;
 
-    (void)thread;
     while (i >= g->tiles_m * g->tiles_n) {
         i -= g->tiles_m * g->tiles_n;
         g++;
@@ -109,8 +148,12 @@ static void gemm_tile(void *ctx, int64_t i, int thread)
     a = g->a + (g->trans_a == 'N' ? i0 * g->lda : i0);
     b = g->b + (g->trans_b == 'N' ? j0 : j0 * g->ldb);
     gemm_single_thread(job->d);
-    if (gemm_serial(g->trans_a, g->trans_b, i1 - i0, j1 - j0, g->k, a, g->lda, b, g->ldb,
-                    g->beta, g->c + i0 * g->ldc + j0, g->ldc) != 0)
+    if (is_short(g))
+        rc = gemm_short(g, b, j0, j1, job->d->own[thread].p);
+    else
+        rc = gemm_serial(g->trans_a, g->trans_b, i1 - i0, j1 - j0, g->k, a, g->lda, b, g->ldb,
+                         g->beta, g->c + i0 * g->ldc + j0, g->ldc);
+    if (rc)
         atomic_store(&job->failed, true);
     if (g->after)
         g->after(g->ctx, i0, i1, j0, j1);
@@ -124,10 +167,12 @@ int gemm_run(struct dev *d, const struct gemm *g, int n, struct err *e)
 
     for (int i = 0; i < n; i++) {
         /* A sum over nothing: c stays, or is cleared; oneDNN is not asked. */
-        if (g[i].m > 0 && g[i].n > 0 && g[i].k > 0) {
-            part[job.n++] = g[i];
-            count += g[i].tiles_m * g[i].tiles_n;
-        }
+        if (g[i].m <= 0 || g[i].n <= 0 || g[i].k <= 0)
+            continue;
+        if (is_short(&g[i]) && scratch_own(d, short_scratch(&g[i]) * sizeof(float), e))
+            return -1;
+        part[job.n++] = g[i];
+        count += g[i].tiles_m * g[i].tiles_n;
     }
     par_for(d->par, count, gemm_tile, &job);
     if (atomic_load(&job.failed))
