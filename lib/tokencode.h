@@ -3,7 +3,8 @@
  * tokencode: one thread's state while it encodes, and its memo of words (L2, private).
  *
  * In the memo a word of up to 24 bytes and its ids take one cache line; a word may be in one
- * of two neighbouring lines, the newer in the first.  Entries of raw text (a run of bytes before normalization) share it under another tag.
+ * of two neighbouring lines, the newer in the first.  Entries of raw text (a run of bytes
+ * before normalization) share it under another tag.
  * Most of the time would go into waiting for these lines, so words wait in a queue while
  * theirs are fetched, and are looked up together.
  */

@@ -16,7 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FILE_MAX = 512 << 20 };
+/* model_max_length is often 1e30, written as an integer. */
+enum { FILE_MAX = 512 << 20, JSON_FLAGS = JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL };
 enum { CLS, SEP, PAD, UNK, MASK, BOS, EOS, ROLES };
 
 static const char *const role_key[ROLES] = {"cls_token", "sep_token", "pad_token", "unk_token",
@@ -76,7 +77,7 @@ static int read_json(const char *dir, const char *name, json_t **out, struct err
     if (rc == 0 && io_exists(path)) {
         text = io_slurp(path, FILE_MAX, &n, e);
         errno = 0;
-        *out = text ? json_loadb(text, n, JSON_ALLOW_NUL, &error) : NULL;
+        *out = text ? json_loadb(text, n, JSON_FLAGS, &error) : NULL;
         if (errno == ENOMEM) /* which the parser calls a syntax error, or does not notice */
             err_oom(e, path, n);
         else if (text && !*out)

@@ -14,7 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { JSON_MAX = 512 << 20 };
+/* Numbers may be larger than any integer: a limit on lengths often is "none", as 1e30. */
+enum { JSON_MAX = 512 << 20, JSON_FLAGS = JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL };
 
 /* The vocabulary and the merges, within the file's text: too large for a tree. */
 struct large {
@@ -45,6 +46,14 @@ static const char *text_of(const json_t *o, const char *key)
     const char *s = json_string_value(json_object_get(o, key));
 
     return s ? s : "";
+}
+
+/* A whole number from 0 to `most`, else -1. */
+static int64_t whole(const json_t *v, int64_t most)
+{
+    const double x = json_is_number(v) ? json_number_value(v) : -1;
+
+    return x >= 0 && x <= (double)most && x == (double)(int64_t)x ? (int64_t)x : -1;
 }
 
 static bool flag(const json_t *o, const char *key, bool otherwise)
@@ -170,10 +179,10 @@ static int load_wordpiece(const struct loader *l, const json_t *o)
         return -1;
     if (id < 0)
         return bad(l, "the unknown token is not in the vocabulary");
-    if (max && (!json_is_integer(max) || json_integer_value(max) < 0))
+    if (max && whole(max, INT32_MAX) < 0)
         return bad(l, "max_input_chars_per_word is no number");
     t->wordpiece.unk = (int32_t)id;
-    t->wordpiece.max_chars = max ? (size_t)json_integer_value(max) : 100;
+    t->wordpiece.max_chars = max ? (size_t)whole(max, INT32_MAX) : 100;
     return 0;
 }
 
@@ -288,12 +297,7 @@ static int plain_template(const struct loader *l)
 /* ["[SEP]", 102] */
 static int32_t pair_id(const json_t *o, const char *key)
 {
-    const json_t *id = json_array_get(json_object_get(o, key), 1);
-
-    return json_is_integer(id) && json_integer_value(id) >= 0 &&
-                   json_integer_value(id) <= VOCAB_MAX_ID
-               ? (int32_t)json_integer_value(id)
-               : -1;
+    return (int32_t)whole(json_array_get(json_object_get(o, key), 1), VOCAB_MAX_ID);
 }
 
 /* BertProcessing and RobertaProcessing: fixed shapes. */
@@ -318,10 +322,9 @@ static int template_place(const struct loader *l, const json_t *specials, const 
 {
     const json_t *special = json_object_get(o, "SpecialToken");
     const json_t *at = special ? special : json_object_get(o, "Sequence"), *ids;
-    const json_t *type = json_object_get(at, "type_id");
-    const int32_t type_id = (int32_t)json_integer_value(type);
+    const int32_t type_id = (int32_t)whole(json_object_get(at, "type_id"), 255);
 
-    if (!at || json_integer_value(type) < 0 || json_integer_value(type) > 255)
+    if (type_id < 0)
         return bad(l, "the post-processor's template is malformed");
     if (!special) {
         const char *id = text_of(at, "id");
@@ -334,9 +337,9 @@ static int template_place(const struct loader *l, const json_t *specials, const 
     if (json_array_size(ids) == 0)
         return bad(l, "the post-processor's template names an unknown special token");
     for (size_t i = 0; i < json_array_size(ids); i++) {
-        const json_int_t id = json_integer_value(json_array_get(ids, i));
+        const int64_t id = whole(json_array_get(ids, i), VOCAB_MAX_ID);
 
-        if (id < 0 || id > VOCAB_MAX_ID)
+        if (id < 0)
             return bad(l, "the post-processor's special token has a bad id");
         if (piece(l, pair, (int32_t)id, type_id))
             return -1;
@@ -493,7 +496,7 @@ static int load_text(struct loader *l, const char *text, size_t n)
     jsonscan_close(&s);
     errno = 0;
     if (rc == 0)
-        root = json_loadb(rest.data, rest.len, JSON_ALLOW_NUL, &error);
+        root = json_loadb(rest.data, rest.len, JSON_FLAGS, &error);
     if (rc == 0 && errno == ENOMEM) { /* which the parser calls a syntax error, or overlooks */
         err_oom(l->e, l->path, n);
         json_decref(root);

@@ -444,6 +444,34 @@ static void truncation_and_padding_are_left_out(void)
     CHECK_MSG(e.code == 0, "%s", e.text);
 }
 
+/* transformers writes 1e30 for "no limit", as an integer. */
+static void numbers_beyond_integers(void)
+{
+    static const char vocab[] = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nab\nAb\n";
+    static const char config[] = "{\"model_max_length\": 1000000000000000019884624838656, "
+                                 "\"do_lower_case\": false, \"tokenizer_class\": "
+                                 "\"BertTokenizer\"}";
+    struct err e = {0};
+    struct tok_ids ids = {0};
+    struct tokenizer *t;
+    struct encoder *enc;
+
+    CHECK(make_dir("vocab.txt", vocab, sizeof vocab - 1));
+    CHECK(make_dir("tokenizer_config.json", config, sizeof config - 1));
+    t = tokenizer_load(dir_name, &e);
+    CHECK_MSG(t, "%s", e.text);
+    enc = encoder_new(t, &e);
+    CHECK(encoder_encode(enc, "Ab ab AB", 8, &ids, &e) == 0 && ids.n == 3);
+    CHECK(ids.id[0] == 6 && ids.id[1] == 5 && ids.id[2] == 1);
+    tok_ids_free(&ids);
+    encoder_free(enc);
+    tokenizer_free(t);
+    drop_dir();
+    e = load_changed("wordpiece", "\"truncation\":null",
+                     "\"truncation\":{\"max_length\":18446744073709551615}");
+    CHECK_MSG(e.code == 0, "%s", e.text);
+}
+
 /* No beginning of the file is a tokenizer, and none is the end of us. */
 static void cut_files(void)
 {
@@ -544,6 +572,7 @@ int main(void)
     RUN(long_words);
     RUN(names_what_is_not_implemented);
     RUN(truncation_and_padding_are_left_out);
+    RUN(numbers_beyond_integers);
     RUN(cut_files);
     RUN(no_tokenizer);
     RUN(duplicates_in_vocab_txt);
