@@ -145,7 +145,7 @@ void msg_guard(void)
 int msg_finish(struct msg *m, struct err *e)
 {
     msg_progress_end(m);
-    if (fclose(stdout) != 0 && errno != EBADF)
+    if (fclose(stdout) != 0)
         err_sys(e, ERR_IO, "cannot write standard output");
     if (e->code != ERR_NONE && m->level > MSG_SILENT)
         msg_error(m, "%s", e->text);

@@ -6,11 +6,13 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define MAX_OPTIONS 96
 
@@ -299,6 +301,19 @@ static void print_version(const struct opt_tool *tool, bool more)
     printf("token stream: reads and writes version 1\n");
 }
 
+/*
+ * Where a standard stream is closed, the next file that is opened would take its number, and
+ * be read or written as if it were that stream.  /dev/null takes it instead, opened the wrong
+ * way round, so that using it is an error, as it would have been.
+ */
+static void hold_standard_streams(void)
+{
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) == -1 && errno == EBADF &&
+            open("/dev/null", fd == 1 ? O_RDONLY : O_WRONLY) < 0)
+            return;
+}
+
 int opt_parse(const struct opt_tool *tool, int argc, char **argv, void *values, int *first,
               struct msg *m, struct err *e)
 {
@@ -306,6 +321,7 @@ int opt_parse(const struct opt_tool *tool, int argc, char **argv, void *values, 
     const struct opt_common *common = values;
     int want = WANT_NONE, code;
 
+    hold_standard_streams();
     table_make(tool, &t);
     msg_init(m, tool->name, MSG_NOTE);
     opterr = 0;

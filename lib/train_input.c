@@ -112,9 +112,9 @@ int train_check_options(struct train *t, struct err *e)
 /* Standard output leads to something that may want the stream. */
 static bool wants_pass(void)
 {
-    struct stat st;
+    const int flags = fcntl(STDOUT_FILENO, F_GETFL);
 
-    return fstat(STDOUT_FILENO, &st) == 0 && !isatty(STDOUT_FILENO);
+    return flags != -1 && (flags & O_ACCMODE) != O_RDONLY && !isatty(STDOUT_FILENO);
 }
 
 /* The reader of our standard output has ended, which is no failure of training. */
