@@ -2,6 +2,7 @@
 #include "checkpoint.h"
 
 #include "io.h"
+#include "jsontext.h"
 #include "mem.h"
 
 #include <dirent.h>
@@ -177,7 +178,8 @@ static int put_manifest(struct checkpoint *c, struct err *e)
     json_t *manifest =
         json_pack("{s:s,s:i,s:I,s:O}", "format", "bertutils checkpoint", "version", 1,
                   "step", (json_int_t)c->step, "files", c->files);
-    char *text = manifest ? json_dumps(manifest, JSON_INDENT(1) | JSON_SORT_KEYS) : NULL;
+    char *text =
+        manifest ? jsontext_dump(manifest, JSON_INDENT(1) | JSON_SORT_KEYS) : NULL;
     char *path = io_join(c->temp, MANIFEST, e);
     int rc = -1;
 

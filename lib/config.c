@@ -9,6 +9,7 @@
  */
 #include "config.h"
 
+#include "jsontext.h"
 #include "mem.h"
 
 #include <errno.h>
@@ -467,7 +468,7 @@ char *config_text(const struct config *c, bool mlm, struct err *e)
         return NULL;
     }
     json_object_del(out, "torch_dtype"); /* the older name of dtype */
-    text = json_dumps(out, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(15));
+    text = jsontext_dump(out, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(15));
     json_decref(out);
     if (!text || buf_puts(&with_newline, text, e) || buf_putc(&with_newline, '\n', e)) {
         err_oom(e, "config.json", 0);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "stat.h"
+#include "jsontext.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -299,7 +300,7 @@ int stat_json(const struct stream_stat *s, const struct toks_header *h,
             (json_int_t)s->copies, "contradictions", (json_int_t)s->contradictions, "unk",
             (json_int_t)s->unk, "invalid_utf8", (json_int_t)t->invalid_utf8);
     if (o)
-        text = json_dumps(o, JSON_COMPACT | JSON_REAL_PRECISION(9));
+        text = jsontext_dump(o, JSON_COMPACT | JSON_REAL_PRECISION(9));
     if (text)
         rc = buf_puts(out, text, e) || buf_putc(out, '\n', e) ? -1 : 0;
     else

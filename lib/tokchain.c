@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "tokchain.h"
+#include "jsontext.h"
 #include "tokblock.h"
 #include "tokstream.h"
 #include "version.h"
@@ -155,7 +156,7 @@ static json_t *new_id(const json_t *pg, const char *name)
 /* Replaces the text by that of pg, unless it became too long; takes pg. */
 static int store(char **provenance, json_t *pg, size_t max, int bad, struct err *e)
 {
-    char *text = bad ? NULL : json_dumps(pg, JSON_SORT_KEYS | JSON_COMPACT);
+    char *text = bad ? NULL : jsontext_dump(pg, JSON_SORT_KEYS | JSON_COMPACT);
 
     json_decref(pg);
     if (!text)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "tokheader.h"
+#include "jsontext.h"
 #include "tokblock.h"
 #include "tokchain.h"
 
@@ -123,7 +124,7 @@ static json_t *columns_json(int set)
 /* Puts an object as canonical JSON; takes the object. */
 static int dump(json_t *o, int bad, struct buf *out, struct err *e)
 {
-    char *text = o && !bad ? json_dumps(o, JSON_SORT_KEYS | JSON_COMPACT) : NULL;
+    char *text = o && !bad ? jsontext_dump(o, JSON_SORT_KEYS | JSON_COMPACT) : NULL;
     int rc;
 
     json_decref(o);
@@ -346,7 +347,7 @@ static int read_header(const json_t *o, struct toks_header *h, struct err *e)
         return -1;
     if (!tokchain_valid(json_object_get(o, "pg")))
         return wrong("pg", e);
-    pg = json_dumps(json_object_get(o, "pg"), JSON_SORT_KEYS | JSON_COMPACT);
+    pg = jsontext_dump(json_object_get(o, "pg"), JSON_SORT_KEYS | JSON_COMPACT);
     h->provenance = pg;
     return pg ? 0 : err_oom(e, "JSON", 0);
 }

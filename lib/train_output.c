@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "jsontext.h"
 #include "modeldir.h"
 #include "train_run.h"
 #include "version.h"
@@ -48,7 +49,7 @@ static int put_provenance(const struct train *t, struct modeldir *d, struct err 
 
     errno = 0; /* without memory the lists lack members, and nothing else tells */
     o = provenance(t);
-    text = o ? json_dumps(o, JSON_INDENT(1) | JSON_REAL_PRECISION(17)) : NULL;
+    text = o ? jsontext_dump(o, JSON_INDENT(1) | JSON_REAL_PRECISION(17)) : NULL;
     if (!text || errno == ENOMEM)
         err_oom(e, "provenance.json", 0);
     else if (buf_addf(&b, e, "%s\n", text) == 0)

@@ -4,6 +4,7 @@
  * moments, which rows were ever touched, and the best weights so far.
  */
 #include "checkpoint.h"
+#include "jsontext.h"
 #include "train_run.h"
 
 #include <errno.h>
@@ -133,7 +134,7 @@ int train_settings(struct train *t, struct err *e)
     name_machine(machine);
     s = settings_json(t, weights, device->name, machine);
     t->settings =
-        s ? json_dumps(s, JSON_COMPACT | JSON_SORT_KEYS | JSON_REAL_PRECISION(17)) : NULL;
+        s ? jsontext_dump(s, JSON_COMPACT | JSON_SORT_KEYS | JSON_REAL_PRECISION(17)) : NULL;
     json_decref(s);
     return t->settings ? 0 : err_oom(e, "the settings", 0);
 }
@@ -221,7 +222,7 @@ static char *state_text(const struct train *t)
                   (json_int_t)s->sum.right, "seconds", real(s->seconds), "epochs",
                   epochs_json(s), "results", results_state(s), "content",
                   t->data.totals.content, "settings", settings);
-    text = o ? json_dumps(o, JSON_INDENT(1) | JSON_SORT_KEYS | JSON_REAL_PRECISION(17))
+    text = o ? jsontext_dump(o, JSON_INDENT(1) | JSON_SORT_KEYS | JSON_REAL_PRECISION(17))
              : NULL;
     json_decref(o);
     if (errno == ENOMEM) {
@@ -321,8 +322,8 @@ static int compare_settings(const struct train *t, const json_t *saved, const ch
         if (rc || json_equal(value, other) ||
             (t->o->elastic && strcmp(name, "machine") == 0))
             continue;
-        a = other ? json_dumps(other, JSON_ENCODE_ANY | JSON_REAL_PRECISION(6)) : NULL;
-        b = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
+        a = other ? jsontext_dump(other, JSON_ENCODE_ANY | JSON_REAL_PRECISION(6)) : NULL;
+        b = jsontext_dump(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
         rc = buf_addf(&differ, e, "%s%s (%s, now %s)", differ.len ? ", " : "", name,
                       a ? a : "none", b ? b : "none");
         free(a);

@@ -4,6 +4,7 @@
  * directory that has it is complete.
  */
 #include "io.h"
+#include "jsontext.h"
 #include "vocabtrain.h"
 
 #include <errno.h>
@@ -38,7 +39,7 @@ static int put_file(struct files *f, const char *name, const char *text, size_t 
 static int put_json(struct files *f, const char *name, json_t *json, size_t flags,
                     struct err *e)
 {
-    char *text = json ? json_dumps(json, flags) : NULL;
+    char *text = json ? jsontext_dump(json, flags) : NULL;
     int rc = -1;
 
     if (!text || errno == ENOMEM) /* without memory, members are left out */
