@@ -65,12 +65,12 @@ static inline void rig_reset(void)
 }
 
 /* Runs a suite with so many threads; returns the hash of all it took off the device. */
-static inline uint64_t rig_suite(const struct backend *b, int threads,
+static inline uint64_t rig_suite(const struct backend *b, int index, int threads,
                                  void (*suite)(void))
 {
     struct err e = {0};
     struct par *par = par_open(threads, &e);
-    const struct dev_options o = {.par = par};
+    const struct dev_options o = {.par = par, .index = index, .precision = "fp32"};
     struct rig r = {.b = b, .tolerance = 2e-5, .random = 1, .hash = 1469598103u};
 
     rig = &r;
@@ -94,11 +94,23 @@ static inline void same_bits_with_any_threads(void)
     CHECK(rig_hash[0] == rig_hash[2]);
 }
 
-/* The suite on the CPU, with 1, 2 and 3 threads. */
+/*
+ * The suite on the CPU, or on the device that BERTUTILS_TEST_DEVICE names, with 1, 2 and 3
+ * threads: there, three runs that must give the same bits.
+ */
 static inline void rig_run(void (*suite)(void))
 {
+    const char *device = getenv("BERTUTILS_TEST_DEVICE");
+    struct err e = {0};
+    int index;
+    const struct backend *b = backend_choose(device ? device : "cpu", &index, NULL, &e);
+
+    if (!b) {
+        SKIP(ops, e.text);
+        return;
+    }
     for (int i = 0; i < 3; i++)
-        rig_hash[i] = rig_suite(backend_cpu(), i + 1, suite);
+        rig_hash[i] = rig_suite(b, index, i + 1, suite);
     RUN(same_bits_with_any_threads);
 }
 

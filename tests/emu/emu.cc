@@ -1,0 +1,530 @@
+/* SPDX-License-Identifier: MIT */
+/* emu: the threads of a block as coroutines, and the CUDA runtime as far as it is used. */
+#include "emu.h"
+
+#include <cublasLt.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <algorithm>
+#include <vector>
+
+/* ---- coroutines (x86-64) ---- */
+
+extern "C" void emu_switch(void **save, void *to);
+asm(".text\n.globl emu_switch\n.hidden emu_switch\nemu_switch:\n"
+    "push %rbp\npush %rbx\npush %r12\npush %r13\npush %r14\npush %r15\n"
+    "mov %rsp,(%rdi)\nmov %rsi,%rsp\n"
+    "pop %r15\npop %r14\npop %r13\npop %r12\npop %rbx\npop %rbp\nret\n");
+
+struct copy16 {
+    char *to;
+    const char *from;
+    bool there;
+};
+
+struct fiber {
+    emu_thread t;
+    void *sp;
+    char *stack;
+    bool done;
+    std::vector<std::vector<copy16>> copies; /* committed groups, the open one last */
+};
+
+struct barrier {
+    int arrived, members;
+    long generation;
+};
+
+constexpr size_t STACK = 256 << 10;
+constexpr size_t ROOM = 256 << 10;
+
+thread_local emu_thread *emu_now;
+thread_local uint3 emu_block;
+thread_local dim3 emu_block_dim, emu_grid_dim;
+char *emu_room;
+
+static std::vector<fiber> fibers;
+static std::vector<barrier> warps;
+static barrier block_barrier;
+static std::vector<std::vector<char>> slots; /* of each warp: 2 x 32 x 64 bytes */
+static std::vector<int> turns;               /* of each lane: which half it writes next */
+static void *main_sp;
+static fiber *current;
+static const std::function<void()> *body;
+static bool progress;
+
+static void leave(barrier *b)
+{
+    b->members--;
+    if (b->members > 0 && b->arrived == b->members) {
+        b->arrived = 0;
+        b->generation++;
+    }
+}
+
+static void fiber_main()
+{
+    (*body)();
+    current->done = true;
+    progress = true;
+    leave(&warps[(size_t)current->t.warp]);
+    leave(&block_barrier);
+    emu_switch(&current->sp, main_sp);
+    abort();
+}
+
+void emu_wait(bool whole_block)
+{
+    barrier *b = whole_block ? &block_barrier : &warps[(size_t)current->t.warp];
+    const long now = b->generation;
+
+    progress = true;
+    if (++b->arrived == b->members) {
+        b->arrived = 0;
+        b->generation++;
+        return;
+    }
+    while (b->generation == now)
+        emu_switch(&current->sp, main_sp);
+    progress = true;
+}
+
+char (*emu_exchange(const void *mine, size_t bytes))[64]
+{
+    const size_t id = (size_t)(current - fibers.data());
+    char(*slot)[64] = (char(*)[64])slots[(size_t)current->t.warp].data();
+
+    (void)id;
+    memcpy(slot[current->t.lane], mine, bytes);
+    emu_wait(false);
+    return slot;
+}
+
+static void prepare(fiber *f)
+{
+    void **sp = (void **)(f->stack + STACK - 64);
+
+    *--sp = NULL; /* so that the stack is aligned as after a call */
+    *--sp = (void *)fiber_main;
+    for (int i = 0; i < 6; i++)
+        *--sp = NULL;
+    f->sp = sp;
+    f->done = false;
+    f->copies.assign(1, {});
+}
+
+static void run_block(const std::vector<int> &order)
+{
+    size_t left = fibers.size();
+
+    while (left > 0) {
+        progress = false;
+        for (int i : order) {
+            fiber *f = &fibers[(size_t)i];
+
+            if (f->done)
+                continue;
+            current = f;
+            emu_now = &f->t;
+            emu_switch(&main_sp, f->sp);
+            left -= f->done;
+        }
+        if (!progress) {
+            fprintf(stderr, "emu: a barrier that not all threads reach\n");
+            abort();
+        }
+    }
+}
+
+static std::vector<int> make_order(int n)
+{
+    const char *how = getenv("EMU_ORDER");
+    std::vector<int> order;
+    uint32_t random = 12345;
+
+    for (int i = 0; i < n; i++)
+        order.push_back(i);
+    if (how && strcmp(how, "reverse") == 0)
+        std::reverse(order.begin(), order.end());
+    if (how && strcmp(how, "mixed") == 0)
+        for (int i = n - 1; i > 0; i--)
+            std::swap(order[(size_t)i],
+                      order[(size_t)((random = random * 1664525 + 1013904223) >> 8) % (i + 1)]);
+    return order;
+}
+
+void emu_launch(dim3 grid, dim3 block, size_t room, cudaStream_t,
+                const std::function<void()> &kernel)
+{
+    const int n = (int)(block.x * block.y * block.z);
+    const std::vector<int> order = make_order(n);
+
+    if (n == 0 || n > 1024 || room > ROOM || grid.x == 0 || grid.y == 0 || grid.y > 65535) {
+        fprintf(stderr, "emu: a launch that no GPU takes\n");
+        abort();
+    }
+    if (!emu_room)
+        emu_room = (char *)aligned_alloc(128, ROOM + 4096);
+    while ((int)fibers.size() < n) {
+        fibers.emplace_back();
+        fibers.back().stack = (char *)aligned_alloc(64, STACK);
+    }
+    std::vector<fiber> rest;
+
+    while ((int)fibers.size() > n) {
+        rest.push_back(fibers.back());
+        fibers.pop_back();
+    }
+    body = &kernel;
+    emu_block_dim = block;
+    emu_grid_dim = grid;
+    for (unsigned y = 0; y < grid.y; y++) {
+        for (unsigned x = 0; x < grid.x; x++) {
+            emu_block = make_uint3(x, y, 0);
+            memset(emu_room, 0xff, ROOM); /* NaN, where nothing was written */
+            warps.assign((size_t)(n + 31) / 32, {0, 0, 0});
+            slots.assign(warps.size(), std::vector<char>(32 * 64));
+            block_barrier = {0, n, 0};
+            for (int i = 0; i < n; i++) {
+                fiber *f = &fibers[(size_t)i];
+
+                f->t.at = make_uint3((unsigned)i % block.x, (unsigned)i / block.x, 0);
+                f->t.lane = i % 32;
+                f->t.warp = i / 32;
+                warps[(size_t)i / 32].members++;
+                prepare(f);
+            }
+            run_block(order);
+        }
+    }
+    for (const fiber &f : rest)
+        fibers.push_back(f);
+}
+
+/* ---- instructions ---- */
+
+void emu_load_matrix(uint32_t *r, const void *p, bool turned)
+{
+    const int lane = current->t.lane;
+    char(*all)[64] = emu_exchange(&p, sizeof p);
+
+    if ((uintptr_t)p % 16) {
+        fprintf(stderr, "emu: ldmatrix of an address that is not aligned\n");
+        abort();
+    }
+    for (int m = 0; m < 4; m++) {
+        uint32_t value = 0;
+
+        for (int half = 0; half < 2; half++) {
+            const int row = turned ? 2 * (lane % 4) + half : lane / 4;
+            const int col = turned ? lane / 4 : 2 * (lane % 4) + half;
+            const uint16_t *from;
+
+            memcpy(&from, all[8 * m + row], sizeof from);
+            value |= (uint32_t)from[col] << 16 * half;
+        }
+        r[m] = value;
+    }
+    emu_wait(false);
+}
+
+static float half_of(uint32_t pair, int half)
+{
+    return emu_float(half ? pair & 0xffff0000u : pair << 16);
+}
+
+void emu_multiply(float *c, const uint32_t *a, uint32_t b0, uint32_t b1)
+{
+    const int lane = current->t.lane;
+    const uint32_t mine[6] = {a[0], a[1], a[2], a[3], b0, b1};
+    char(*all)[64] = emu_exchange(mine, sizeof mine);
+
+    for (int i = 0; i < 4; i++) {
+        const int row = lane / 4 + i / 2 * 8, col = 2 * (lane % 4) + i % 2;
+
+        for (int k = 0; k < 16; k++) {
+            const uint32_t *from_a = (const uint32_t *)all[row % 8 * 4 + k % 8 / 2];
+            const uint32_t *from_b = (const uint32_t *)all[col * 4 + k % 8 / 2];
+
+            c[i] += half_of(from_a[row / 8 + 2 * (k / 8)], k % 2) *
+                    half_of(from_b[4 + k / 8], k % 2);
+        }
+    }
+    emu_wait(false);
+}
+
+/* Copies happen as late as the program allows. */
+void emu_copy(void *to, const void *from, bool there)
+{
+    if ((uintptr_t)to % 16 || (uintptr_t)from % 16) {
+        fprintf(stderr, "emu: cp.async of an address that is not aligned\n");
+        abort();
+    }
+    current->copies.back().push_back({(char *)to, (const char *)from, there});
+}
+
+void emu_commit()
+{
+    current->copies.emplace_back();
+}
+
+void emu_copy_wait(int n)
+{
+    while ((int)current->copies.size() > n + 1) {
+        for (const copy16 &c : current->copies.front()) {
+            if (c.there)
+                memcpy(c.to, c.from, 16);
+            else
+                memset(c.to, 0, 16);
+        }
+        current->copies.erase(current->copies.begin());
+    }
+}
+
+/* ---- the runtime ---- */
+
+extern "C" {
+const char *cudaGetErrorString(cudaError_t)
+{
+    return "emulated error";
+}
+const char *cudaGetErrorName(cudaError_t)
+{
+    return "emulated";
+}
+cudaError_t cudaGetLastError()
+{
+    return cudaSuccess;
+}
+cudaError_t cudaMalloc(void **p, size_t n)
+{
+    *p = aligned_alloc(256, (n + 255) / 256 * 256);
+    if (*p)
+        memset(*p, 0xff, n);
+    return *p ? cudaSuccess : cudaErrorMemoryAllocation;
+}
+cudaError_t cudaFree(void *p)
+{
+    free(p);
+    return cudaSuccess;
+}
+cudaError_t cudaMemGetInfo(size_t *left, size_t *all)
+{
+    *left = *all = 0;
+    return cudaSuccess;
+}
+cudaError_t cudaHostAlloc(void **p, size_t n, unsigned)
+{
+    return cudaMalloc(p, n);
+}
+cudaError_t cudaFreeHost(void *p)
+{
+    return cudaFree(p);
+}
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t n, cudaMemcpyKind, cudaStream_t)
+{
+    memcpy(to, from, n);
+    return cudaSuccess;
+}
+cudaError_t cudaMemsetAsync(void *to, int value, size_t n, cudaStream_t)
+{
+    memset(to, value, n);
+    return cudaSuccess;
+}
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t *s, unsigned)
+{
+    *s = NULL;
+    return cudaSuccess;
+}
+cudaError_t cudaStreamDestroy(cudaStream_t)
+{
+    return cudaSuccess;
+}
+cudaError_t cudaStreamSynchronize(cudaStream_t)
+{
+    return cudaSuccess;
+}
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t *e, unsigned)
+{
+    *e = NULL;
+    return cudaSuccess;
+}
+cudaError_t cudaEventDestroy(cudaEvent_t)
+{
+    return cudaSuccess;
+}
+cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t)
+{
+    return cudaSuccess;
+}
+cudaError_t cudaEventSynchronize(cudaEvent_t)
+{
+    return cudaSuccess;
+}
+cudaError_t cudaGetDeviceCount(int *n)
+{
+    *n = 1;
+    return cudaSuccess;
+}
+cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr, int)
+{
+    *value = 9;
+    return cudaSuccess;
+}
+cudaError_t cudaSetDevice(int)
+{
+    return cudaSuccess;
+}
+cudaError_t cudaFuncSetAttribute(const void *, cudaFuncAttribute, int bytes)
+{
+    return bytes <= 99 << 10 ? cudaSuccess : cudaErrorInvalidValue; /* the smallest limit */
+}
+
+/* ---- cuBLASLt: what the descriptions say, one sum after the other ---- */
+
+struct layout {
+    cudaDataType type;
+    uint64_t rows, cols;
+    int64_t ld;
+};
+struct operation {
+    int32_t turn_a, turn_b, epilogue;
+    const void *bias;
+};
+
+cublasStatus_t cublasLtCreate(cublasLtHandle_t *h)
+{
+    *h = (cublasLtHandle_t)malloc(1);
+    return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtDestroy(cublasLtHandle_t h)
+{
+    free(h);
+    return CUBLAS_STATUS_SUCCESS;
+}
+const char *cublasLtGetStatusString(cublasStatus_t)
+{
+    return "emulated";
+}
+cublasStatus_t cublasLtMatrixLayoutInit_internal(cublasLtMatrixLayout_t l, size_t size,
+                                                 cudaDataType type, uint64_t rows, uint64_t cols,
+                                                 int64_t ld)
+{
+    const layout t = {type, rows, cols, ld};
+
+    if (size < sizeof t)
+        return CUBLAS_STATUS_ALLOC_FAILED;
+    memcpy((void *)l, &t, sizeof t);
+    return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatmulDescInit_internal(cublasLtMatmulDesc_t d, size_t,
+                                               cublasComputeType_t, cudaDataType_t)
+{
+    const operation o = {0, 0, CUBLASLT_EPILOGUE_DEFAULT, NULL};
+
+    memcpy((void *)d, &o, sizeof o);
+    return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t d,
+                                              cublasLtMatmulDescAttributes_t what,
+                                              const void *value, size_t size)
+{
+    operation o;
+
+    memcpy(&o, (void *)d, sizeof o);
+    if (what == CUBLASLT_MATMUL_DESC_TRANSA && size == 4)
+        memcpy(&o.turn_a, value, 4);
+    else if (what == CUBLASLT_MATMUL_DESC_TRANSB && size == 4)
+        memcpy(&o.turn_b, value, 4);
+    else if (what == CUBLASLT_MATMUL_DESC_EPILOGUE && size == 4)
+        memcpy(&o.epilogue, value, 4);
+    else if (what == CUBLASLT_MATMUL_DESC_BIAS_POINTER && size == sizeof o.bias)
+        memcpy(&o.bias, value, sizeof o.bias);
+    else
+        return CUBLAS_STATUS_INVALID_VALUE;
+    memcpy((void *)d, &o, sizeof o);
+    return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatmulPreferenceInit_internal(cublasLtMatmulPreference_t, size_t)
+{
+    return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t,
+                                                    cublasLtMatmulPreferenceAttributes_t,
+                                                    const void *, size_t)
+{
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+/* bf16 wants rows by 16 bytes here, so that the plain kernel is tried as well. */
+cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t,
+                                              cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
+                                              cublasLtMatrixLayout_t, cublasLtMatrixLayout_t,
+                                              cublasLtMatmulPreference_t, int,
+                                              cublasLtMatmulHeuristicResult_t *found, int *n)
+{
+    layout la, lb;
+
+    memcpy(&la, (void *)a, sizeof la);
+    memcpy(&lb, (void *)b, sizeof lb);
+    *n = 0;
+    if (la.type == CUDA_R_16BF && (la.ld % 8 || lb.ld % 8))
+        return CUBLAS_STATUS_NOT_SUPPORTED;
+    if (getenv("EMU_PLAIN"))
+        return CUBLAS_STATUS_NOT_SUPPORTED;
+    memset(found, 0, sizeof *found);
+    found->state = CUBLAS_STATUS_SUCCESS;
+    *n = 1;
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+static float element_at(const void *p, cudaDataType type, int64_t i)
+{
+    return type == CUDA_R_16BF ? emu_float((uint32_t)((const uint16_t *)p)[i] << 16)
+                               : ((const float *)p)[i];
+}
+
+cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const void *alpha,
+                              const void *a, cublasLtMatrixLayout_t da, const void *b,
+                              cublasLtMatrixLayout_t db, const void *beta, const void *c,
+                              cublasLtMatrixLayout_t dc, void *d, cublasLtMatrixLayout_t dd,
+                              const cublasLtMatmulAlgo_t *, void *, size_t, cudaStream_t)
+{
+    layout la, lb, lc;
+    operation o;
+
+    (void)dd;
+    memcpy(&o, (void *)desc, sizeof o);
+    memcpy(&la, (void *)da, sizeof la);
+    memcpy(&lb, (void *)db, sizeof lb);
+    memcpy(&lc, (void *)dc, sizeof lc);
+    const bool ta = o.turn_a == CUBLAS_OP_T, tb = o.turn_b == CUBLAS_OP_T;
+    const uint64_t m = ta ? la.cols : la.rows, k = ta ? la.rows : la.cols;
+    const uint64_t n = tb ? lb.rows : lb.cols, kb = tb ? lb.cols : lb.rows;
+
+    if (k != kb || m != lc.rows || n != lc.cols || la.ld < (int64_t)la.rows ||
+        lb.ld < (int64_t)lb.rows || lc.ld < (int64_t)lc.rows || la.type != lb.type || c != d)
+        return CUBLAS_STATUS_INVALID_VALUE;
+    for (uint64_t j = 0; j < n; j++) {
+        for (uint64_t i = 0; i < m; i++) {
+            const int64_t at = (int64_t)(i + j * (uint64_t)lc.ld);
+            float sum = 0;
+
+            for (uint64_t p = 0; p < k; p++)
+                sum += element_at(a, la.type, (int64_t)(ta ? p + i * la.ld : i + p * la.ld)) *
+                       element_at(b, lb.type, (int64_t)(tb ? j + p * lb.ld : p + j * lb.ld));
+            sum *= *(const float *)alpha;
+            if (o.epilogue == CUBLASLT_EPILOGUE_BIAS)
+                sum += element_at(o.bias, lc.type, (int64_t)i);
+            if (*(const float *)beta != 0)
+                sum += *(const float *)beta * element_at(c, lc.type, at);
+            if (lc.type == CUDA_R_16BF)
+                ((__nv_bfloat16 *)d)[at] = __float2bfloat16_rn(sum);
+            else
+                ((float *)d)[at] = sum;
+        }
+    }
+    return CUBLAS_STATUS_SUCCESS;
+}
+}

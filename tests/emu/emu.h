@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * emu: runs the CUDA kernels on the CPU, for tests on machines without a GPU.
+ *
+ * kernels/cuda is compiled by the C++ compiler with this header in front (tests/emu/build
+ * rewrites the few things that are not C++), into a plug-in like the real one.  A block's
+ * threads are coroutines; shuffles, matrix instructions and barriers wait for all threads of
+ * the warp or block, and a barrier that some never reach ends the program.  EMU_ORDER=reverse
+ * or =mixed runs the threads in another order, which shows missing barriers.  It says nothing
+ * about speed, and nothing about what cuBLASLt does beyond its documentation.
+ */
+#ifndef BERTUTILS_EMU_H
+#define BERTUTILS_EMU_H
+
+#include <cuda_bf16.h>
+#include <cuda_runtime.h>
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <functional>
+
+#undef __global__
+#undef __device__
+#undef __host__
+#undef __shared__
+#undef __launch_bounds__
+#undef __align__
+#define __global__
+#define __device__
+#define __host__
+#define __shared__ static
+#define __launch_bounds__(...)
+#define __align__(n) alignas(n)
+
+struct emu_thread {
+    uint3 at;
+    int lane, warp;
+};
+extern thread_local emu_thread *emu_now;
+extern thread_local uint3 emu_block;
+extern thread_local dim3 emu_block_dim, emu_grid_dim;
+extern char *emu_room; /* dynamic shared memory */
+
+#define threadIdx (emu_now->at)
+#define blockIdx emu_block
+#define blockDim emu_block_dim
+#define gridDim emu_grid_dim
+
+void emu_launch(dim3 grid, dim3 block, size_t room, cudaStream_t stream,
+                const std::function<void()> &kernel);
+void emu_wait(bool whole_block);
+/* 64 bytes of each lane of the warp, seen by all of them. */
+char (*emu_exchange(const void *mine, size_t bytes))[64];
+
+static inline void emu_syncthreads()
+{
+    emu_wait(true);
+}
+static inline void emu_syncwarp()
+{
+    emu_wait(false);
+}
+#define __syncthreads emu_syncthreads
+#define __syncwarp emu_syncwarp
+
+template <class T> static inline T emu_shuffle(T mine, int from)
+{
+    T got;
+
+    memcpy(&got, emu_exchange(&mine, sizeof mine)[from], sizeof got);
+    emu_wait(false);
+    return got;
+}
+#define __shfl_xor_sync(mask, x, i) emu_shuffle(x, emu_now->lane ^ (i))
+#define __shfl_sync(mask, x, i) emu_shuffle(x, i)
+
+static inline float emu_float(uint32_t bits)
+{
+    float x;
+
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+#define __uint_as_float emu_float
+
+void emu_load_matrix(uint32_t *r, const void *p, bool turned);
+void emu_multiply(float *c, const uint32_t *a, uint32_t b0, uint32_t b1);
+void emu_copy(void *to, const void *from, bool there);
+void emu_commit();
+void emu_copy_wait(int n);
+
+#endif
