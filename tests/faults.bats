@@ -5,9 +5,8 @@
 load helper
 
 setup_file() {
-    [ -z "${BERTUTILS_SANITIZED-}" ] || skip "the sanitizers have a malloc of their own"
     export FAULTS=${BERTUTILS_FAULTS:-$REPO/build/faults/faults.so}
-    [ -e "$FAULTS" ] || skip "no $FAULTS: make units"
+    [ -z "${BERTUTILS_SANITIZED-}" ] && [ -e "$FAULTS" ] || return 0
     cd "$BATS_FILE_TMPDIR"
     tiny_bert m a cat dog sees the this
     printf '%s\t%s\n' 1 'the cat sees the dog' 0 'the see dog cat' 1 'a dog sees' 0 'this a sees' >x.tsv
@@ -23,6 +22,7 @@ setup_file() {
 
 setup() {
     [ -z "${BERTUTILS_SANITIZED-}" ] || skip "the sanitizers have a malloc of their own"
+    [ -e "$FAULTS" ] || skip "no build/faults/faults.so: make units"
     F=$BATS_FILE_TMPDIR
     mkdir "$BATS_TEST_TMPDIR/work"
     ulimit -c 0
