@@ -195,8 +195,17 @@ $(GPU_TESTS): $(O)/gpu/%: $(O)/tests/gpu/%.o $(unit_objects)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(LIBS_model)
 gpu-tests: $(GPU_TESTS)
 check-gpu:
-	@$(MAKE) --no-print-directory -j$(JOBS) tools cuda units gpu-tests
-	@BERTUTILS_CUDA='$(abspath $(PLUGIN))' sh tests/gpu/run $(O)/unit $(O)/gpu
+	@if [ ! -f $(PLUGIN) ] && ! command -v $(NVCC) >/dev/null; then \
+	    echo 'check-gpu: skipped: no nvcc, so no plug-in'; exit 0; fi; \
+	$(MAKE) --no-print-directory -j$(JOBS) cuda units gpu-tests && \
+	BERTUTILS_CUDA='$(abspath $(PLUGIN))' sh tests/gpu/run $(O)/unit $(O)/gpu
+# The same, the kernels compiled for the CPU; needs the CUDA headers, a C++ compiler and perl.
+check-emu:
+	@$(MAKE) --no-print-directory -j$(JOBS) units gpu-tests
+	@CXX='$(CXX)' CC='$(CC)' CUDA_HOME='$(CUDA_HOME)' sh tests/emu/build $(O)/emu '$(BUILD_ID)'
+	@for order in forward reverse; do echo "== threads $$order"; EMU_ORDER=$$order \
+	    BERTUTILS_CUDA='$(abspath $(O))/emu/cuda.so' sh tests/gpu/run $(O)/unit $(O)/gpu || \
+	    exit 1; done
 lint:
 	@sh tests/lint.sh
 
@@ -207,16 +216,19 @@ install: tools
 	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/share/man/man1" \
 	    "$(DESTDIR)$(PREFIX)/share/man/man5" "$(DESTDIR)$(PREFIX)/share/man/man7"
 	install -m 755 $(TOOLS:%=$(BIN)/%) "$(DESTDIR)$(PREFIX)/bin"
+	[ ! -f $(PLUGIN) ] || install -D -m 755 $(PLUGIN) \
+	    "$(DESTDIR)$(PREFIX)/lib/bertutils/cuda.so"
 	install -m 644 $(MAN1) "$(DESTDIR)$(PREFIX)/share/man/man1"
 	install -m 644 $(MAN5) "$(DESTDIR)$(PREFIX)/share/man/man5"
 	install -m 644 $(MAN7) "$(DESTDIR)$(PREFIX)/share/man/man7"
 uninstall:
 	cd "$(DESTDIR)$(PREFIX)/bin" && rm -f $(TOOLS)
+	rm -f "$(DESTDIR)$(PREFIX)/lib/bertutils/cuda.so"
 	cd "$(DESTDIR)$(PREFIX)/share/man" && rm -f $(MAN1:man/%=man1/%) $(MAN5:man/%=man5/%) \
 	    $(MAN7:man/%=man7/%)
 clean:
-	rm -rf $(O) $(O)-asan $(TOOLS:%=$(BIN)/%)
+	rm -rf $(O) $(O)-asan $(TOOLS:%=$(BIN)/%) $(PLUGIN)
 
-.PHONY: all tools cuda gpu-tests check-gpu units deps check check-asan demo parity parity-tools bench bench-ops fuzz fuzzers \
-        lint install uninstall clean
+.PHONY: all tools cuda gpu-tests check-gpu check-emu units deps check check-asan demo parity \
+        parity-tools bench bench-ops fuzz fuzzers lint install uninstall clean
 -include $(shell find $(O) -name '*.d' 2>/dev/null)

@@ -68,8 +68,8 @@ struct act_arg {
 };
 
 /*
- * y = act(z), (rows, cols).  Grid: (pieces of 1024 columns, rows, cut to the limit of grids),
- * 256 threads with 4 columns each.  CPU: act_forward.
+ * y = act(z), (rows, cols).  Grid: (pieces of 1024 columns, rows, cut to the limit of
+ * grids), 256 threads with 4 columns each.  CPU: act_forward.
  */
 template <class T, int ACT, bool FAST> static __global__ void act_kernel(const act_arg a)
 {
@@ -88,8 +88,8 @@ template <class T, int ACT, bool FAST> static __global__ void act_kernel(const a
     }
 }
 
-int act_forward(struct dev *d, enum activation act, const struct mat *z, const struct mat *y,
-                const char *op, struct err *e)
+int act_forward(struct dev *d, enum activation act, const struct mat *z,
+                const struct mat *y, const char *op, struct err *e)
 {
     const act_arg a = {z->p, y->p, z->rows, z->cols, z->ld, y->ld};
     const dim3 grid((unsigned)index_cut(a.cols, 1024),
@@ -122,11 +122,12 @@ struct act_bwd_arg {
 };
 
 /*
- * dy *= act'(kept), and the sums of the columns of dy over the rows of a part.  Grid: (pieces
- * of 128 columns, parts), 32 x 8 threads with 4 columns each; the 8 rows of threads take rows
- * in turn and are added in order.  CPU: act_backward, column_sums.
+ * dy *= act'(kept), and the sums of the columns of dy over the rows of a part.  Grid:
+ * (pieces of 128 columns, parts), 32 x 8 threads with 4 columns each; the 8 rows of
+ * threads take rows in turn and are added in order.  CPU: act_backward, column_sums.
  */
-template <class T, int ACT, bool FAST> static __global__ void act_bwd_kernel(const act_bwd_arg a)
+template <class T, int ACT, bool FAST>
+static __global__ void act_bwd_kernel(const act_bwd_arg a)
 {
     __shared__ float4 sums[SUM_LANES][WARP];
     const int64_t col = (int64_t)blockIdx.x * 128 + threadIdx.x * 4, n = a.cols - col;
@@ -176,7 +177,8 @@ int act_backward(struct dev *d, enum activation act, const struct mat *kept,
     const bool fast = mat_by_4(dy) && (act == ACT_NONE || mat_by_4(kept));
     act_bwd_arg a = {kept ? kept->p : NULL, dy->p, NULL, dy->rows, dy->cols,
                      kept ? kept->ld : 0, dy->ld, per_part};
-    const dim3 grid((unsigned)index_cut(a.cols, 128), (unsigned)n), block(WARP, SUM_LANES);
+    const dim3 grid((unsigned)index_cut(a.cols, 128), (unsigned)n),
+        block(WARP, SUM_LANES);
 
     if (dy->rows == 0 || dy->cols == 0)
         return 0;
@@ -203,7 +205,8 @@ int act_backward(struct dev *d, enum activation act, const struct mat *kept,
     return sum_parts(d, a.parts, n, a.cols, sum, NULL, op, e);
 }
 
-int column_sums(struct dev *d, const struct mat *m, float *sum, const char *op, struct err *e)
+int column_sums(struct dev *d, const struct mat *m, float *sum, const char *op,
+                struct err *e)
 {
     return act_backward(d, ACT_NONE, NULL, m, sum, op, e);
 }
@@ -211,12 +214,12 @@ int column_sums(struct dev *d, const struct mat *m, float *sum, const char *op, 
 /* ---- the second stage ---- */
 
 /*
- * out[c] += column c of parts (n, cols): 8 rows of threads take parts in turn, then the 8 sums
- * are added in order.  Grid: pieces of 32 columns, 32 x 8 threads.  Columns from cols0 on go
- * to out1.  CPU: norm_sum_parts.
+ * out[c] += column c of parts (n, cols): 8 rows of threads take parts in turn, then the 8
+ * sums are added in order.  Grid: pieces of 32 columns, 32 x 8 threads.  Columns from
+ * cols0 on go to out1.  CPU: norm_sum_parts.
  */
-static __global__ void sum_kernel(const float *parts, int64_t n, int64_t cols, int64_t cols0,
-                                  float *out0, float *out1)
+static __global__ void sum_kernel(const float *parts, int64_t n, int64_t cols,
+                                  int64_t cols0, float *out0, float *out1)
 {
     __shared__ float sums[SUM_LANES][WARP];
     const int64_t col = (int64_t)blockIdx.x * WARP + threadIdx.x;

@@ -2,8 +2,8 @@
 /*
  * adamw: the norm of the gradient and the update, each one pass over the flat buffers.
  *
- * Up to MAX_RUNS runs go into one launch.  They are cut into chunks of CHUNK floats, a block
- * each; rows of a table that were never touched are left out.
+ * Up to MAX_RUNS runs go into one launch.  They are cut into chunks of CHUNK floats, a
+ * block each; rows of a table that were never touched are left out.
  */
 #include "common.cuh"
 
@@ -41,10 +41,11 @@ __device__ static inline bool is_touched(const run_part &r, int64_t i)
 }
 
 /*
- * f(i, n) for 4 or fewer neighbours of the chunk from its place i in the run, by every thread
- * for its own; n > 1 only where by_4.
+ * f(i, n) for 4 or fewer neighbours of the chunk from its place i in the run, by every
+ * thread for its own; n > 1 only where by_4.
  */
-template <class F> __device__ static inline void each_quad(const run_part &r, int64_t chunk, F f)
+template <class F>
+__device__ static inline void each_quad(const run_part &r, int64_t chunk, F f)
 {
     const int64_t from = chunk * CHUNK, last = from + CHUNK, to = last < r.n ? last : r.n;
 
@@ -109,7 +110,8 @@ static __global__ void __launch_bounds__(SUM_THREADS)
 }
 
 /* Runs as the kernels want them; returns the number of chunks. */
-static int64_t list_runs(const struct param_run *run, int n, bool skip_decayed, run_list *l)
+static int64_t list_runs(const struct param_run *run, int n, bool skip_decayed,
+                         run_list *l)
 {
     int64_t chunks = 0;
 
@@ -180,9 +182,9 @@ __device__ static inline void adamw_one(const adamw_arg &a, const adamw_step &s,
 }
 
 /*
- * The update of a chunk; g is zeroed and the shadow written in the same pass.  The factor of
- * the gradient is made here of *sumsq, so that the host need not wait for it.  Grid: a block a
- * chunk, RUN_THREADS threads.  CPU: adamw_rows.
+ * The update of a chunk; g is zeroed and the shadow written in the same pass.  The factor
+ * of the gradient is made here of *sumsq, so that the host need not wait for it.  Grid: a
+ * block a chunk, RUN_THREADS threads.  CPU: adamw_rows.
  */
 static __global__ void __launch_bounds__(RUN_THREADS)
     adamw_kernel(const adamw_arg a, const run_list l)

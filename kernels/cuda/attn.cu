@@ -3,8 +3,8 @@
  * attn: attention of every sequence with itself, forwards.
  *
  * A warp keeps 16 queries, the running maximum and sum of their scores (Milakov and
- * Gimelshein's online softmax; Dao et al., FlashAttention-2, arXiv:2307.08691) and 16 rows of
- * the output in registers and goes over tiles of keys in shared memory.
+ * Gimelshein's online softmax; Dao et al., FlashAttention-2, arXiv:2307.08691) and 16
+ * rows of the output in registers and goes over tiles of keys in shared memory.
  */
 #include "attn.cuh"
 
@@ -32,7 +32,8 @@ bool attn_is_fast(const struct dev *d, const struct attn *a)
 {
     const int64_t width = a->y.cols / a->heads;
 
-    return d->act == DT_BF16 && (width == 32 || width == 64 || width == 96 || width == 128) &&
+    return d->act == DT_BF16 &&
+           (width == 32 || width == 64 || width == 96 || width == 128) &&
            attn_rows_fit(&a->qkv) && attn_rows_fit(&a->y);
 }
 
@@ -43,8 +44,8 @@ template <int D> struct forward {
     uint32_t offset;      /* of the query that this lane draws for */
 };
 
-template <int D>
-__device__ static inline void begin(forward<D> &f, const attn_arg &a, const head &h, int query)
+template <int D> __device__ static inline void begin(forward<D> &f, const attn_arg &a,
+                                                     const head &h, int query)
 {
     const bf16 *q = (const bf16 *)a.qkv + h.first * a.ldq + h.index * D;
 
@@ -54,7 +55,8 @@ __device__ static inline void begin(forward<D> &f, const attn_arg &a, const head
         f.o[i][0] = f.o[i][1] = f.o[i][2] = f.o[i][3] = 0;
     f.top[0] = f.top[1] = -INFINITY;
     f.sum[0] = f.sum[1] = 0;
-    f.offset = a.drop.on ? query_offset(a, h, query + attn_draw_row(threadIdx.x % WARP)) : 0;
+    f.offset =
+        a.drop.on ? query_offset(a, h, query + attn_draw_row(threadIdx.x % WARP)) : 0;
 }
 
 /* The maximum over the four lanes that share rows. */
@@ -70,7 +72,7 @@ __device__ static inline float quad_sum(float x)
     return x + __shfl_xor_sync(0xffffffffu, x, 2);
 }
 
-/* Scores become probabilities relative to the new maximum; o and sum are brought to it. */
+/* Scores become probabilities relative to the new maximum; o and sum follow. */
 template <int D>
 __device__ static inline void soften(forward<D> &f, float (&s)[8][4], float unit)
 {
@@ -104,7 +106,7 @@ __device__ static inline void soften(forward<D> &f, float (&s)[8][4], float unit
     }
 }
 
-/* 16 queries against the keys at places place..place+rows-1, rows a multiple of 16 up to 64. */
+/* 16 queries against the keys at places place..place+rows-1; rows: of 16, at most 64. */
 template <int D>
 __device__ static inline void step(forward<D> &f, const attn_arg &a, const head &h,
                                    const bf16 *k, const bf16 *v, int place, int rows)
@@ -146,8 +148,8 @@ __device__ static inline void step(forward<D> &f, const attn_arg &a, const head 
     }
 }
 
-template <int D>
-__device__ static inline void finish(forward<D> &f, const attn_arg &a, const head &h, int query)
+template <int D> __device__ static inline void finish(forward<D> &f, const attn_arg &a,
+                                                      const head &h, int query)
 {
     const int lane = threadIdx.x % WARP;
     const float sum[2] = {quad_sum(f.sum[0]), quad_sum(f.sum[1])};
@@ -165,9 +167,10 @@ __device__ static inline void finish(forward<D> &f, const attn_arg &a, const hea
 }
 
 /*
- * Long sequences.  Grid: a block for every ATTN_TILE queries of each head of each sequence, as
- * many as the longest has; 4 warps with 16 queries each.  Shared memory: two tiles of keys and
- * two of values, one pair being filled while the other is used.  CPU: attn_head.
+ * Long sequences.  Grid: a block for every ATTN_TILE queries of each head of each
+ * sequence, as many as the longest has; 4 warps with 16 queries each.  Shared memory: two
+ * tiles of keys and two of values, one pair being filled while the other is used.  CPU:
+ * attn_head.
  */
 template <int D>
 static __global__ void __launch_bounds__(ATTN_THREADS) attn_long_kernel(const attn_arg a)
@@ -193,8 +196,8 @@ static __global__ void __launch_bounds__(ATTN_THREADS) attn_long_kernel(const at
         if (next < places) {
             copy_rows<D>(to, k, a.ldq, next, h.shift, h.n, ATTN_TILE, threadIdx.x,
                          ATTN_THREADS);
-            copy_rows<D>(to + SIZE, k + a.h, a.ldq, next, h.shift, h.n, ATTN_TILE, threadIdx.x,
-                         ATTN_THREADS);
+            copy_rows<D>(to + SIZE, k + a.h, a.ldq, next, h.shift, h.n, ATTN_TILE,
+                         threadIdx.x, ATTN_THREADS);
         }
         copy_commit();
         if (t < 0)
@@ -211,9 +214,10 @@ static __global__ void __launch_bounds__(ATTN_THREADS) attn_long_kernel(const at
 }
 
 /*
- * Short sequences.  Grid: a warp for each head of each sequence, as many in a block as its
- * shared memory holds.  A warp has all keys and values of its head in a.rows rows each and
- * goes over the queries 16 at a time; no warp waits for another.  CPU: attn_head.
+ * Short sequences.  Grid: a warp for each head of each sequence, as many in a block as
+ * its shared memory holds.  A warp has all keys and values of its head in a.rows rows
+ * each and goes over the queries 16 at a time; no warp waits for another.  CPU:
+ * attn_head.
  */
 template <int D>
 static __global__ void __launch_bounds__(ATTN_THREADS) attn_short_kernel(const attn_arg a)
@@ -247,23 +251,24 @@ static __global__ void __launch_bounds__(ATTN_THREADS) attn_short_kernel(const a
     }
 }
 
-template <int D> static int run_long(struct dev *d, attn_arg a, int64_t n_seq, int64_t max_len,
-                                     struct err *e)
+template <int D> static int run_long(struct dev *d, attn_arg a, int64_t n_seq,
+                                     int64_t max_len, struct err *e)
 {
     const size_t bytes = 4 * ATTN_TILE * ROW_LD<D> * sizeof(bf16);
 
     a.tiles = (int)index_cut(max_len, ATTN_TILE);
     a.tasks = n_seq * a.heads * a.tiles;
     if (a.tasks > INT32_MAX)
-        return err_set(e, ERR_RUN, "attn: a batch of %lld tokens is too large for the GPU",
+        return err_set(e, ERR_RUN,
+                       "attn: a batch of %lld tokens is too large for the GPU",
                        (long long)a.n_tok);
     CUDA_TRY(d, allow_room(attn_long_kernel<D>, bytes), "attn", e);
     attn_long_kernel<D><<<(unsigned)a.tasks, ATTN_THREADS, bytes, d->stream>>>(a);
     return cuda_launched(d, "attn", e);
 }
 
-template <int D> static int run_short(struct dev *d, attn_arg a, int64_t n_seq, int64_t places,
-                                      struct err *e)
+template <int D> static int run_short(struct dev *d, attn_arg a, int64_t n_seq,
+                                      int64_t places, struct err *e)
 {
     a.rows = (int)index_round(places, 16);
     const size_t each = 2 * (size_t)a.rows * ROW_LD<D> * sizeof(bf16);

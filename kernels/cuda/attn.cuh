@@ -4,10 +4,10 @@
  *
  * Two families.  attn_plain.cu does fp32 and any head up to ATTN_WIDTH_MAX wide, a warp a
  * query or key.  attn.cu and attn_bwd.cu do bf16 with heads of 32, 64, 96 and 128 by the
- * matrix instruction m16n8k16: a warp has 16 queries (or keys), rows of the other side come
- * through shared memory.  Sequences up to ATTN_SHORT places are a warp's each, so that a block
- * holds several heads and nobody waits for another; of longer ones a block has ATTN_TILE
- * queries (or keys) of a head.
+ * matrix instruction m16n8k16: a warp has 16 queries (or keys), rows of the other side
+ * come through shared memory.  Sequences up to ATTN_SHORT places are a warp's each, so
+ * that a block holds several heads and nobody waits for another; of longer ones a block
+ * has ATTN_TILE queries (or keys) of a head.
  */
 #ifndef BERTUTILS_CUDA_ATTN_CUH
 #define BERTUTILS_CUDA_ATTN_CUH
@@ -29,7 +29,7 @@ struct attn_arg {
     const struct row_id *row;
     int64_t ldq, ldy, lddy, lddq, n_tok, tasks;
     int heads, width, h; /* h: of all heads */
-    int tiles, rows;     /* tiles of the longest sequence; rows of shared memory of a warp */
+    int tiles, rows; /* tiles of the longest sequence; rows of shared memory of a warp */
     float scale;
     struct drop_arg drop;
 };
@@ -47,7 +47,8 @@ int attn_plain_bwd(struct dev *d, const struct attn_bwd *b, struct err *e);
 int attn_delta(struct dev *d, const struct attn *f, const struct mat *dy, attn_arg *a,
                struct err *e);
 
-/* Whether the matrix instructions do this one: bf16, a width of theirs, rows by 16 bytes. */
+/* Whether the matrix instructions do this one: bf16, a width of theirs, rows by 16 bytes.
+ */
 bool attn_is_fast(const struct dev *d, const struct attn *a);
 static inline bool attn_rows_fit(const struct mat *m)
 {
@@ -134,7 +135,8 @@ __device__ inline void load_matrix_turned(uint32_t (&r)[4], const bf16 *p)
 }
 
 /* c (16, 8) += a (16, 16) b (16, 8) */
-__device__ inline void multiply(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1)
+__device__ inline void multiply(float (&c)[4], const uint32_t (&a)[4], uint32_t b0,
+                                uint32_t b1)
 {
     asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, "
                  "{%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
@@ -149,9 +151,10 @@ template <int D> constexpr int ROW_LD = D + 8;
 
 __device__ inline void copy_16(void *to, const void *from, bool there)
 {
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(to)),
-                 "l"(from), "r"(there ? 16 : 0)
-                 : "memory");
+    asm volatile(
+        "cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(to)),
+        "l"(from), "r"(there ? 16 : 0)
+        : "memory");
 }
 
 __device__ inline void copy_commit()
@@ -166,12 +169,13 @@ template <int N> __device__ inline void copy_wait()
 }
 
 /*
- * Starts copying `rows` rows of D columns to shared memory: row r is row place + r - shift of
- * `from`, zeros where that is not in 0..n-1.  By `threads` threads, of which this is one.
+ * Starts copying `rows` rows of D columns to shared memory: row r is row place + r -
+ * shift of `from`, zeros where that is not in 0..n-1.  By `threads` threads, of which
+ * this is one.
  */
-template <int D>
-__device__ inline void copy_rows(bf16 *to, const bf16 *from, int64_t ld, int place, int shift,
-                                 int n, int rows, int thread, int threads)
+template <int D> __device__ inline void copy_rows(bf16 *to, const bf16 *from, int64_t ld,
+                                                  int place, int shift, int n, int rows,
+                                                  int thread, int threads)
 {
     for (int i = thread; i < rows * (D / 8); i += threads) {
         const int r = i / (D / 8), c = i % (D / 8) * 8, at = place + r - shift;
@@ -182,9 +186,8 @@ __device__ inline void copy_rows(bf16 *to, const bf16 *from, int64_t ld, int pla
 }
 
 /* A (16, D) operand straight from memory: rows at..at+15 of 0..n-1, zeros outside. */
-template <int D>
-__device__ inline void load_operand(uint32_t (&a)[D / 16][4], const bf16 *from, int64_t ld,
-                                    int at, int n)
+template <int D> __device__ inline void
+load_operand(uint32_t (&a)[D / 16][4], const bf16 *from, int64_t ld, int at, int n)
 {
     const int lane = threadIdx.x % WARP, r0 = at + lane / 4, r1 = r0 + 8;
     const bool is0 = r0 >= 0 && r0 < n, is1 = r1 >= 0 && r1 < n;
@@ -240,7 +243,8 @@ __device__ inline void times_rows(float (&c)[D / 8][4], const uint32_t (&a)[4],
 }
 
 /* A result (16, 16) as the first operand of the next product. */
-__device__ inline void as_operand(uint32_t (&a)[4], const float (&c0)[4], const float (&c1)[4])
+__device__ inline void as_operand(uint32_t (&a)[4], const float (&c0)[4],
+                                  const float (&c1)[4])
 {
     a[0] = pack_bf16(c0[0], c0[1]);
     a[1] = pack_bf16(c0[2], c0[3]);
@@ -249,9 +253,9 @@ __device__ inline void as_operand(uint32_t (&a)[4], const float (&c0)[4], const 
 }
 
 /* Writes a result (16, D), each half of its rows times its factor, to rows of 0..n-1. */
-template <int D>
-__device__ inline void store_result(bf16 *to, int64_t ld, const float (&c)[D / 8][4], int at,
-                                    int n, float factor0, float factor1)
+template <int D> __device__ inline void store_result(bf16 *to, int64_t ld,
+                                                     const float (&c)[D / 8][4], int at,
+                                                     int n, float factor0, float factor1)
 {
     const int lane = threadIdx.x % WARP, r0 = at + lane / 4, r1 = r0 + 8;
     bf16 *p = to + 2 * (lane % 4);
@@ -270,10 +274,11 @@ __device__ inline void store_result(bf16 *to, int64_t ld, const float (&c)[D / 8
 /* ---- dropout in fragments; see index.h ---- */
 
 /*
- * Words for the four values of a lane, rows queries and columns keys from `place` on; offset:
- * of query attn_draw_row(lane).
+ * Words for the four values of a lane, rows queries and columns keys from `place` on;
+ * offset: of query attn_draw_row(lane).
  */
-__device__ inline void draw_words(uint32_t (&w)[4], const head &h, uint32_t offset, int place)
+__device__ inline void draw_words(uint32_t (&w)[4], const head &h, uint32_t offset,
+                                  int place)
 {
     const int lane = threadIdx.x % WARP;
     const bool odd = lane & 1;
@@ -297,8 +302,8 @@ __device__ inline uint32_t pick(uint32_t x0, uint32_t x1, uint32_t x2, uint32_t 
 }
 
 /*
- * The same with rows keys from `place` on and columns queries; offset: of the query in column
- * attn_turn_column(lane).
+ * The same with rows keys from `place` on and columns queries; offset: of the query in
+ * column attn_turn_column(lane).
  */
 __device__ inline void draw_words_turned(uint32_t (&w)[4], const head &h, uint32_t offset,
                                          int place)
@@ -312,7 +317,8 @@ __device__ inline void draw_words_turned(uint32_t (&w)[4], const head &h, uint32
     got[0] = pick(own.x, own.y, own.z, own.w, word);
 #pragma unroll
     for (int i = 1; i < 4; i++)
-        got[i] = __shfl_xor_sync(0xffffffffu, pick(own.x, own.y, own.z, own.w, word ^ i), 4 * i);
+        got[i] = __shfl_xor_sync(0xffffffffu, pick(own.x, own.y, own.z, own.w, word ^ i),
+                                 4 * i);
 #pragma unroll
     for (int i = 0; i < 4; i++)
         w[i] = pick(got[0], got[1], got[2], got[3], word ^ i);

@@ -2,9 +2,9 @@
 /*
  * attn_bwd: attention backwards.
  *
- * The probabilities are made again from lse.  dq has a pass of its own over the keys, dk and
- * dv one over the queries, so every sum is made by one warp in one order and nothing is added
- * with atomics; scores and dy vᵀ are computed twice for that.
+ * The probabilities are made again from lse.  dq has a pass of its own over the keys, dk
+ * and dv one over the queries, so every sum is made by one warp in one order and nothing
+ * is added with atomics; scores and dy vᵀ are computed twice for that.
  *
  *     p = exp(s scale - lse)    ds = p (dp keep - delta) scale    dp = dy vᵀ
  *     dq = ds k    dk = dsᵀ q    dv = (p keep)ᵀ dy
@@ -25,15 +25,15 @@ template <int D> struct query_side {
     uint32_t offset;
 };
 
-template <int D>
-__device__ static inline void begin_queries(query_side<D> &f, const attn_arg &a, const head &h,
-                                            int query)
+template <int D> __device__ static inline void
+begin_queries(query_side<D> &f, const attn_arg &a, const head &h, int query)
 {
     const int lane = threadIdx.x % WARP;
 
-    load_operand<D>(f.q, (const bf16 *)a.qkv + h.first * a.ldq + h.index * D, a.ldq, query, h.n);
-    load_operand<D>(f.dy, (const bf16 *)a.dy + h.first * a.lddy + h.index * D, a.lddy, query,
-                    h.n);
+    load_operand<D>(f.q, (const bf16 *)a.qkv + h.first * a.ldq + h.index * D, a.ldq,
+                    query, h.n);
+    load_operand<D>(f.dy, (const bf16 *)a.dy + h.first * a.lddy + h.index * D, a.lddy,
+                    query, h.n);
 #pragma unroll
     for (int i = 0; i < D / 8; i++)
         clear(f.dq[i]);
@@ -49,8 +49,9 @@ __device__ static inline void begin_queries(query_side<D> &f, const attn_arg &a,
 
 /* 16 queries against the keys at places place..place+rows-1. */
 template <int D>
-__device__ static inline void step_queries(query_side<D> &f, const attn_arg &a, const head &h,
-                                           const bf16 *k, const bf16 *v, int place, int rows)
+__device__ static inline void step_queries(query_side<D> &f, const attn_arg &a,
+                                           const head &h, const bf16 *k, const bf16 *v,
+                                           int place, int rows)
 {
     const int lane = threadIdx.x % WARP;
 
@@ -71,7 +72,9 @@ __device__ static inline void step_queries(query_side<D> &f, const attn_arg &a, 
                 const int at = place + g + 8 * i + 2 * (lane % 4) + c % 2;
                 const bool there = at >= h.shift && at < h.n + h.shift;
                 const float p = exp2f(s[i][c] * (a.scale * LOG2E) - f.lse[c / 2]);
-                const float keep = !a.drop.on ? 1 : w[c] < a.drop.threshold ? 0 : a.drop.scale;
+                const float keep = !a.drop.on                ? 1
+                                   : w[c] < a.drop.threshold ? 0
+                                                             : a.drop.scale;
 
                 s[i][c] = there ? p * (dp[i][c] * keep - f.delta[c / 2]) * a.scale : 0;
             }
@@ -85,8 +88,8 @@ template <int D>
 __device__ static inline void finish_queries(const query_side<D> &f, const attn_arg &a,
                                              const head &h, int query)
 {
-    store_result<D>((bf16 *)a.dqkv + h.first * a.lddq + h.index * D, a.lddq, f.dq, query, h.n, 1,
-                    1);
+    store_result<D>((bf16 *)a.dqkv + h.first * a.lddq + h.index * D, a.lddq, f.dq, query,
+                    h.n, 1, 1);
 }
 
 /* ---- dk and dv: rows are keys, columns queries ---- */
@@ -113,10 +116,10 @@ __device__ static inline void begin_keys(key_side<D> &f, const attn_arg &a, cons
 }
 
 /* The 16 keys at `place` against queries query..query+rows-1. */
-template <int D>
-__device__ static inline void step_keys(key_side<D> &f, const attn_arg &a, const head &h,
-                                        const bf16 *q, const bf16 *dy, int place, int query,
-                                        int rows)
+template <int D> __device__ static inline void step_keys(key_side<D> &f,
+                                                         const attn_arg &a, const head &h,
+                                                         const bf16 *q, const bf16 *dy,
+                                                         int place, int query, int rows)
 {
     const int lane = threadIdx.x % WARP;
     const float *lse = a.lse + h.index * a.n_tok + h.first;
@@ -134,15 +137,17 @@ __device__ static inline void step_keys(key_side<D> &f, const attn_arg &a, const
             uint32_t w[4] = {};
 
             if (a.drop.on)
-                draw_words_turned(w, h, query_offset(a, h, column + attn_turn_column(lane)),
-                                  place);
+                draw_words_turned(
+                    w, h, query_offset(a, h, column + attn_turn_column(lane)), place);
 #pragma unroll
             for (int c = 0; c < 4; c++) {
                 const int at = column + 2 * (lane % 4) + c % 2;
                 const bool there = at < h.n;
                 const float top = there ? lse[at] * LOG2E : INFINITY;
                 const float p = exp2f(s[i][c] * (a.scale * LOG2E) - top);
-                const float keep = !a.drop.on ? 1 : w[c] < a.drop.threshold ? 0 : a.drop.scale;
+                const float keep = !a.drop.on                ? 1
+                                   : w[c] < a.drop.threshold ? 0
+                                                             : a.drop.scale;
 
                 s[i][c] = p * keep;
                 dp[i][c] = p * (dp[i][c] * keep - (there ? delta[at] : 0)) * a.scale;
@@ -155,9 +160,8 @@ __device__ static inline void step_keys(key_side<D> &f, const attn_arg &a, const
     }
 }
 
-template <int D>
-__device__ static inline void finish_keys(const key_side<D> &f, const attn_arg &a, const head &h,
-                                          int place)
+template <int D> __device__ static inline void
+finish_keys(const key_side<D> &f, const attn_arg &a, const head &h, int place)
 {
     bf16 *k = (bf16 *)a.dqkv + h.first * a.lddq + a.h + h.index * D;
 
@@ -168,13 +172,14 @@ __device__ static inline void finish_keys(const key_side<D> &f, const attn_arg &
 /* ---- kernels ---- */
 
 /*
- * A pair of matrices through shared memory, ATTN_TILE rows at a time, two tiles deep; f(tile,
- * second tile, first row, rows) for each.  Rows are places 0..places-1, shift of them empty.
+ * A pair of matrices through shared memory, ATTN_TILE rows at a time, two tiles deep;
+ * f(tile, second tile, first row, rows) for each.  Rows are places 0..places-1, shift of
+ * them empty.
  */
 template <int D, class F>
 __device__ static inline void each_tile(bf16 *room, const bf16 *first, int64_t ld_first,
-                                        const bf16 *second, int64_t ld_second, int shift, int n,
-                                        F f)
+                                        const bf16 *second, int64_t ld_second, int shift,
+                                        int n, F f)
 {
     constexpr int SIZE = ATTN_TILE * ROW_LD<D>;
     const int places = n + shift;
@@ -186,8 +191,8 @@ __device__ static inline void each_tile(bf16 *room, const bf16 *first, int64_t l
         if (next < places) {
             copy_rows<D>(to, first, ld_first, next, shift, n, ATTN_TILE, threadIdx.x,
                          ATTN_THREADS);
-            copy_rows<D>(to + SIZE, second, ld_second, next, shift, n, ATTN_TILE, threadIdx.x,
-                         ATTN_THREADS);
+            copy_rows<D>(to + SIZE, second, ld_second, next, shift, n, ATTN_TILE,
+                         threadIdx.x, ATTN_THREADS);
         }
         copy_commit();
         if (t < 0)
@@ -226,8 +231,8 @@ static __global__ void __launch_bounds__(ATTN_THREADS) dq_kernel(const attn_arg 
 }
 
 /*
- * dk and dv of long sequences.  Grid: a block for every ATTN_TILE places of keys of each head
- * of each sequence; 4 warps with 16 keys each.  CPU: attn_bwd_head.
+ * dk and dv of long sequences.  Grid: a block for every ATTN_TILE places of keys of each
+ * head of each sequence; 4 warps with 16 keys each.  CPU: attn_bwd_head.
  */
 template <int D>
 static __global__ void __launch_bounds__(ATTN_THREADS) dkv_kernel(const attn_arg a)
@@ -252,15 +257,16 @@ static __global__ void __launch_bounds__(ATTN_THREADS) dkv_kernel(const attn_arg
 }
 
 /*
- * Short sequences, all three gradients.  Grid: a warp for each head of each sequence, as many
- * in a block as its shared memory holds; a warp has k, v, q and dy in a.rows rows each.  CPU:
- * attn_bwd_head.
+ * Short sequences, all three gradients.  Grid: a warp for each head of each sequence, as
+ * many in a block as its shared memory holds; a warp has k, v, q and dy in a.rows rows
+ * each.  CPU: attn_bwd_head.
  */
 template <int D>
 static __global__ void __launch_bounds__(ATTN_THREADS) short_bwd_kernel(const attn_arg a)
 {
     extern __shared__ __align__(16) char room[];
-    const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, size = a.rows * ROW_LD<D>;
+    const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP,
+              size = a.rows * ROW_LD<D>;
     const int64_t task = (int64_t)blockIdx.x * (blockDim.x / WARP) + warp;
     bf16 *k = (bf16 *)room + (size_t)warp * 4 * size, *v = k + size, *q = v + size;
     bf16 *dy = q + size;
@@ -277,8 +283,8 @@ static __global__ void __launch_bounds__(ATTN_THREADS) short_bwd_kernel(const at
     copy_rows<D>(k, from + a.h, a.ldq, 0, h.shift, h.n, keys, lane, WARP);
     copy_rows<D>(v, from + 2 * a.h, a.ldq, 0, h.shift, h.n, keys, lane, WARP);
     copy_rows<D>(q, from, a.ldq, 0, 0, h.n, queries, lane, WARP);
-    copy_rows<D>(dy, (const bf16 *)a.dy + h.first * a.lddy + h.index * D, a.lddy, 0, 0, h.n,
-                 queries, lane, WARP);
+    copy_rows<D>(dy, (const bf16 *)a.dy + h.first * a.lddy + h.index * D, a.lddy, 0, 0,
+                 h.n, queries, lane, WARP);
     copy_commit();
     copy_wait<0>();
     __syncwarp();
@@ -310,7 +316,8 @@ static int run_long(struct dev *d, attn_arg a, const struct attn *f, struct err 
     keys.tiles = (int)index_cut(attn_places(f), ATTN_TILE);
     keys.tasks = (int64_t)f->seqs.n_seq * a.heads * keys.tiles;
     if (keys.tasks > INT32_MAX)
-        return err_set(e, ERR_RUN, "attn_bwd: a batch of %lld tokens is too large for the GPU",
+        return err_set(e, ERR_RUN,
+                       "attn_bwd: a batch of %lld tokens is too large for the GPU",
                        (long long)a.n_tok);
     CUDA_TRY(d, allow_room(dq_kernel<D>, bytes), op, e);
     CUDA_TRY(d, allow_room(dkv_kernel<D>, bytes), op, e);

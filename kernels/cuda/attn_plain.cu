@@ -1,24 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * attn_plain: attention in fp32 and for unusual widths of heads, without matrix instructions.
+ * attn_plain: attention in fp32 and for unusual widths of heads, without matrix
+ * instructions.
  *
- * A warp has one query, or one key for dk and dv, and goes over the other side 32 at a time:
- * first every lane has one of the 32 and its products over the width, then every lane has some
- * of the columns and the 32 are passed round.
+ * A warp has one query, or one key for dk and dv, and goes over the other side 32 at a
+ * time: first every lane has one of the 32 and its products over the width, then every
+ * lane has some of the columns and the 32 are passed round.
  */
 #include "attn.cuh"
 
 constexpr int PLAIN_WARPS = 4, PLAIN_COLUMNS = ATTN_WIDTH_MAX / WARP;
 
 /* Loads a row of the head into shared memory as fp32. */
-template <class T> __device__ static inline void take_row(float *to, const T *from, int width)
+template <class T>
+__device__ static inline void take_row(float *to, const T *from, int width)
 {
     for (int c = threadIdx.x % WARP; c < width; c += WARP)
         to[c] = to_float(from[c]);
     __syncwarp();
 }
 
-template <class T> __device__ static inline float dot(const float *a, const T *b, int width)
+template <class T>
+__device__ static inline float dot(const float *a, const T *b, int width)
 {
     float sum = 0;
 
@@ -44,9 +47,8 @@ __device__ static inline void add_rows(float (&acc)[PLAIN_COLUMNS], float factor
     }
 }
 
-template <class T>
-__device__ static inline void put_row(T *to, const float (&acc)[PLAIN_COLUMNS], float factor,
-                                      int width)
+template <class T> __device__ static inline void
+put_row(T *to, const float (&acc)[PLAIN_COLUMNS], float factor, int width)
 {
     const int lane = threadIdx.x % WARP;
 
@@ -57,7 +59,8 @@ __device__ static inline void put_row(T *to, const float (&acc)[PLAIN_COLUMNS], 
 }
 
 /* What dropout multiplies the probability of key j for a query with. */
-__device__ static inline float keep_factor(const attn_arg &a, const head &h, uint32_t query, int j)
+__device__ static inline float keep_factor(const attn_arg &a, const head &h,
+                                           uint32_t query, int j)
 {
     const uint32_t place = h.base + (uint32_t)j;
     const uint4 w = drop_words(h.key, h.record, query, place / 4, (uint32_t)h.index);
@@ -77,14 +80,15 @@ __device__ static inline bool plain_place(const attn_arg &a, head *h, int *i)
 }
 
 /*
- * y and lse of a query.  Grid: a block for PLAIN_WARPS queries of each head of each sequence,
- * as many as the longest has; a warp a query.  CPU: attn_head.
+ * y and lse of a query.  Grid: a block for PLAIN_WARPS queries of each head of each
+ * sequence, as many as the longest has; a warp a query.  CPU: attn_head.
  */
 template <class T> static __global__ void plain_kernel(const attn_arg a)
 {
     __shared__ float rows[PLAIN_WARPS][ATTN_WIDTH_MAX];
     const int lane = threadIdx.x % WARP;
-    float *q = rows[threadIdx.x / WARP], acc[PLAIN_COLUMNS] = {}, top = -INFINITY, sum = 0;
+    float *q = rows[threadIdx.x / WARP], acc[PLAIN_COLUMNS] = {}, top = -INFINITY,
+          sum = 0;
     const T *qkv = (const T *)a.qkv, *k, *v;
     uint32_t offset = 0;
     head h;
@@ -118,8 +122,8 @@ template <class T> static __global__ void plain_kernel(const attn_arg a)
 }
 
 /*
- * delta[head, t] = dy · y.  Grid: PLAIN_WARPS pairs of token and head a block, a warp a pair.
- * CPU: dot_row in block_softmax_bwd.
+ * delta[head, t] = dy · y.  Grid: PLAIN_WARPS pairs of token and head a block, a warp a
+ * pair. CPU: dot_row in block_softmax_bwd.
  */
 template <class T> static __global__ void delta_kernel(const attn_arg a)
 {
@@ -200,7 +204,8 @@ template <class T> static __global__ void plain_dkv_kernel(const attn_arg a)
 
         if (i < h.n) {
             const int64_t at = h.index * a.n_tok + h.first + i;
-            const float keep = a.drop.on ? keep_factor(a, h, query_offset(a, h, i), j) : 1;
+            const float keep =
+                a.drop.on ? keep_factor(a, h, query_offset(a, h, i), j) : 1;
 
             p = expf(dot(k, q + i * a.ldq, a.width) * a.scale - a.lse[at]);
             ds = p * (dot(v, dy + i * a.lddy, a.width) * keep - a.delta[at]) * a.scale;
@@ -217,11 +222,12 @@ template <class T> static __global__ void plain_dkv_kernel(const attn_arg a)
 static int plain_check(const attn_arg *a, const char *op, struct err *e)
 {
     if (a->width > ATTN_WIDTH_MAX)
-        return err_set(e, ERR_RUN, "%s: heads of %d are wider than the %d of the GPU's kernel",
-                       op, a->width, ATTN_WIDTH_MAX);
+        return err_set(e, ERR_RUN,
+                       "%s: heads of %d are wider than the %d of the GPU's kernel", op,
+                       a->width, ATTN_WIDTH_MAX);
     if (a->tasks > INT32_MAX)
-        return err_set(e, ERR_RUN, "%s: a batch of %lld tokens is too large for the GPU", op,
-                       (long long)a->n_tok);
+        return err_set(e, ERR_RUN, "%s: a batch of %lld tokens is too large for the GPU",
+                       op, (long long)a->n_tok);
     return 0;
 }
 
@@ -258,7 +264,8 @@ int attn_delta(struct dev *d, const struct attn *f, const struct mat *dy, attn_a
     if (!a->delta)
         return -1;
     if (blocks > INT32_MAX)
-        return err_set(e, ERR_RUN, "attn_bwd: a batch of %lld tokens is too large for the GPU",
+        return err_set(e, ERR_RUN,
+                       "attn_bwd: a batch of %lld tokens is too large for the GPU",
                        (long long)a->n_tok);
     by_type(f->qkv.t, [&](auto *type) {
         delta_kernel<element<decltype(type)>>

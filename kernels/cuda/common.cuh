@@ -2,9 +2,10 @@
 /*
  * common: what the CUDA kernels share (private to kernels/cuda).
  *
- * One stream a device.  No slot waits for the device; no sum is made with atomics, so two runs
- * give the same bits.  Scratch grows when a larger batch than ever before comes, and else
- * nothing is allocated.  Every slot has the reference of the same name in kernels/cpu.
+ * One stream a device.  No slot waits for the device; no sum is made with atomics, so two
+ * runs give the same bits.  Scratch grows when a larger batch than ever before comes, and
+ * else nothing is allocated.  Every slot has the reference of the same name in
+ * kernels/cpu.
  */
 #ifndef BERTUTILS_CUDA_COMMON_CUH
 #define BERTUTILS_CUDA_COMMON_CUH
@@ -34,7 +35,8 @@ struct step_state {
     uint2 key[STEP_KEYS]; /* of the first sites */
 };
 
-/* An allocation of the model's; shadow: its floats as bf16, made when a product wants them. */
+/* An allocation of the model's; shadow: its floats as bf16, made when a product wants
+ * them. */
 struct block {
     char *p;
     size_t bytes;
@@ -78,11 +80,11 @@ void *cuda_scratch(struct dev *d, size_t bytes, struct err *e);
 void *cuda_cast_room(struct dev *d, size_t bytes, struct err *e);
 void *cuda_memory(struct dev *d, size_t bytes, struct err *e);
 
-#define CUDA_TRY(d, call, op, e)                                                           \
-    do {                                                                                   \
-        const cudaError_t why_ = (call);                                                   \
-        if (why_ != cudaSuccess)                                                           \
-            return cuda_fail(d, why_, op, e);                                              \
+#define CUDA_TRY(d, call, op, e)                                                        \
+    do {                                                                                \
+        const cudaError_t why_ = (call);                                                \
+        if (why_ != cudaSuccess)                                                        \
+            return cuda_fail(d, why_, op, e);                                           \
     } while (0)
 
 int block_add(struct dev *d, void *p, size_t bytes, struct err *e);
@@ -244,8 +246,8 @@ __device__ inline uint2 drop_key(const struct drop_arg &a)
 }
 
 /* The four words of one counter. */
-__device__ inline uint4 drop_words(uint2 key, uint32_t record, uint32_t offset, uint32_t group,
-                                   uint32_t head)
+__device__ inline uint4 drop_words(uint2 key, uint32_t record, uint32_t offset,
+                                   uint32_t group, uint32_t head)
 {
     const uint32_t counter[4] = {record, offset, group, head}, k[2] = {key.x, key.y};
     uint32_t out[4];
@@ -289,7 +291,8 @@ static inline size_t type_size(enum dtype t)
 /* Whether rows of a matrix can be taken four elements at a time; an absent one can. */
 static inline bool mat_by_4(const struct mat *m)
 {
-    return !m->p || (m->cols % 4 == 0 && m->ld % 4 == 0 && is_aligned(m->p, 4 * type_size(m->t)));
+    return !m->p ||
+           (m->cols % 4 == 0 && m->ld % 4 == 0 && is_aligned(m->p, 4 * type_size(m->t)));
 }
 
 /* A vector of fp32 that can be taken four at a time. */
@@ -301,19 +304,20 @@ static inline bool by_4(const float *p)
 /* ---- the sums of columns (columns.cu) ---- */
 
 /*
- * sum[c] += parts (n, cols) in order, of each of the `outs` pieces that a row of parts is made
- * of: out[0] gets columns 0..cols/outs-1, out[1] the next ones.
+ * sum[c] += parts (n, cols) in order, of each of the `outs` pieces that a row of parts is
+ * made of: out[0] gets columns 0..cols/outs-1, out[1] the next ones.
  */
 int sum_parts(struct dev *d, const float *parts, int64_t n, int64_t cols, float *out0,
               float *out1, const char *op, struct err *e);
 /* sum[c] += column c of m. */
-int column_sums(struct dev *d, const struct mat *m, float *sum, const char *op, struct err *e);
+int column_sums(struct dev *d, const struct mat *m, float *sum, const char *op,
+                struct err *e);
 /* dy *= act'(kept), and, where sum is there, sum[c] += column c of dy. */
 int act_backward(struct dev *d, enum activation act, const struct mat *kept,
                  const struct mat *dy, float *sum, const char *op, struct err *e);
 /* y = act(z); y may be z. */
-int act_forward(struct dev *d, enum activation act, const struct mat *z, const struct mat *y,
-                const char *op, struct err *e);
+int act_forward(struct dev *d, enum activation act, const struct mat *z,
+                const struct mat *y, const char *op, struct err *e);
 
 /* ---- the slots ---- */
 

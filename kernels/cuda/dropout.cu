@@ -10,8 +10,8 @@ struct dropout_arg {
 };
 
 /*
- * y = drop(x); y may be x.  Grid: (pieces of 512 columns, rows, cut to the limit of grids),
- * 128 threads with the 4 columns of one call of Philox each.  CPU: cpu_dropout.
+ * y = drop(x); y may be x.  Grid: (pieces of 512 columns, rows, cut to the limit of
+ * grids), 128 threads with the 4 columns of one call of Philox each.  CPU: cpu_dropout.
  */
 template <class T, bool FAST> static __global__ void dropout_kernel(const dropout_arg a)
 {

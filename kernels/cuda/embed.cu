@@ -2,8 +2,9 @@
 /*
  * embed: the sum of the embeddings of word, place and segment, its norm and its dropout.
  *
- * The gradients of the tables are sums over equal ids.  Tokens are sorted by id, keeping their
- * order, and the rows of a run are added up one after the other (index.h: segments).
+ * The gradients of the tables are sums over equal ids.  Tokens are sorted by id, keeping
+ * their order, and the rows of a run are added up one after the other (index.h:
+ * segments).
  */
 #include "norm.cuh"
 
@@ -34,8 +35,8 @@ __device__ static inline float4 embed_sum(const embed_arg &a, int64_t t, int col
 }
 
 /*
- * y = drop(LN(word + type + pos)).  Grid: ROW_WARPS tokens a block, ROW_THREADS threads, a
- * warp a token.  CPU: cpu_embed.
+ * y = drop(LN(word + type + pos)).  Grid: ROW_WARPS tokens a block, ROW_THREADS threads,
+ * a warp a token.  CPU: cpu_embed.
  */
 template <class T, int GROUPS, bool FAST>
 static __global__ void __launch_bounds__(ROW_THREADS) embed_kernel(const embed_arg a)
@@ -62,8 +63,8 @@ static __global__ void __launch_bounds__(ROW_THREADS) embed_kernel(const embed_a
 }
 
 /*
- * dy := gradient of the sum, which is made again, and the parts of dgamma and dbeta.  Grid:
- * ROW_WARPS parts a block, ROW_THREADS threads.  CPU: embed_bwd_block.
+ * dy := gradient of the sum, which is made again, and the parts of dgamma and dbeta.
+ * Grid: ROW_WARPS parts a block, ROW_THREADS threads.  CPU: embed_bwd_block.
  */
 template <class T, int GROUPS, bool FAST>
 static __global__ void __launch_bounds__(ROW_THREADS) embed_bwd_kernel(const embed_arg a)
@@ -144,7 +145,8 @@ int cuda_embed(struct dev *d, const struct embed *a, struct err *e)
     by_type(a->y.t, [&](auto *type) {
         by_width(arg.cols, embed_by_4(a, &a->y), [&](auto groups, auto is_fast) {
             embed_kernel<element<decltype(type)>, groups(), is_fast()>
-                <<<(unsigned)index_cut(arg.rows, ROW_WARPS), ROW_THREADS, 0, d->stream>>>(arg);
+                <<<(unsigned)index_cut(arg.rows, ROW_WARPS), ROW_THREADS, 0, d->stream>>>(
+                    arg);
         });
     });
     return cuda_launched(d, "embed", e);
@@ -182,8 +184,8 @@ struct seg_arg {
 };
 
 /*
- * The runs of a chunk: whole ones into the table, others into parts.  Grid: (chunks, pieces of
- * 128 columns), 128 threads, a column each.  CPU: scatter_block.
+ * The runs of a chunk: whole ones into the table, others into parts.  Grid: (chunks,
+ * pieces of 128 columns), 128 threads, a column each.  CPU: scatter_block.
  */
 template <class T> static __global__ void seg_run_kernel(const seg_arg a)
 {
@@ -248,8 +250,10 @@ static int add_to_table(struct dev *d, const struct sorted *s, const int32_t *ke
     const dim3 grid((unsigned)s->chunks, (unsigned)index_cut(a.cols, 128));
     size_t bytes = s->temp_bytes;
 
-    CUDA_TRY(d, cub::DeviceRadixSort::SortPairs(s->temp, bytes, key, s->key, s->token, s->order,
-                                                s->n, 0, index_bits(table->rows), d->stream),
+    CUDA_TRY(d,
+             cub::DeviceRadixSort::SortPairs(s->temp, bytes, key, s->key, s->token,
+                                             s->order, s->n, 0, index_bits(table->rows),
+                                             d->stream),
              op, e);
     by_type(dy->t, [&](auto *type) {
         seg_run_kernel<element<decltype(type)>><<<grid, 128, 0, d->stream>>>(a);
@@ -258,7 +262,8 @@ static int add_to_table(struct dev *d, const struct sorted *s, const int32_t *ke
     return cuda_launched(d, op, e);
 }
 
-static int sorted_take(struct dev *d, int32_t n, int64_t cols, struct sorted *s, struct err *e)
+static int sorted_take(struct dev *d, int32_t n, int64_t cols, struct sorted *s,
+                       struct err *e)
 {
     const int64_t list = index_round(n, 64) * (int64_t)sizeof(int32_t);
     int64_t parts;
@@ -268,8 +273,9 @@ static int sorted_take(struct dev *d, int32_t n, int64_t cols, struct sorted *s,
     s->chunks = (int32_t)index_cut(n, SEG_CHUNK);
     s->temp_bytes = 0;
     parts = index_round(2 * (int64_t)s->chunks * cols * (int64_t)sizeof(float), 256);
-    CUDA_TRY(d, cub::DeviceRadixSort::SortPairs(NULL, s->temp_bytes, s->key, s->key, s->order,
-                                                s->order, n, 0, 31, d->stream),
+    CUDA_TRY(d,
+             cub::DeviceRadixSort::SortPairs(NULL, s->temp_bytes, s->key, s->key,
+                                             s->order, s->order, n, 0, 31, d->stream),
              "embed_bwd", e);
     p = (char *)cuda_scratch(d, (size_t)(3 * list + parts) + s->temp_bytes, e);
     if (!p)
@@ -299,12 +305,14 @@ static int sum_bwd(struct dev *d, const struct embed_bwd *b, struct err *e)
     by_type(b->dy.t, [&](auto *type) {
         by_width(arg.cols, embed_by_4(a, &b->dy), [&](auto groups, auto is_fast) {
             embed_bwd_kernel<element<decltype(type)>, groups(), is_fast()>
-                <<<(unsigned)index_cut(parts.n, ROW_WARPS), ROW_THREADS, 0, d->stream>>>(arg);
+                <<<(unsigned)index_cut(parts.n, ROW_WARPS), ROW_THREADS, 0, d->stream>>>(
+                    arg);
         });
     });
     if (cuda_launched(d, "embed_bwd", e))
         return -1;
-    return sum_parts(d, parts.p, parts.n, 2 * arg.cols, b->dgamma, b->dbeta, "embed_bwd", e);
+    return sum_parts(d, parts.p, parts.n, 2 * arg.cols, b->dgamma, b->dbeta, "embed_bwd",
+                     e);
 }
 
 int cuda_embed_bwd(struct dev *d, const struct embed_bwd *b, struct err *e)

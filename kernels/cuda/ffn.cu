@@ -13,7 +13,8 @@ int cuda_ffn(struct dev *d, const struct ffn *a, struct err *e)
         return 0;
     if (gemm_forward(d, &a->x, &a->w1, a->b1, z, "ffn", e))
         return -1;
-    if ((a->act != ACT_NONE || z != &a->mid) && act_forward(d, a->act, z, &a->mid, "ffn", e))
+    if ((a->act != ACT_NONE || z != &a->mid) &&
+        act_forward(d, a->act, z, &a->mid, "ffn", e))
         return -1;
     return gemm_forward(d, &a->mid, &a->w2, a->b2, &a->y, "ffn", e);
 }
@@ -28,7 +29,8 @@ int cuda_ffn_bwd(struct dev *d, const struct ffn_bwd *b, struct err *e)
     if (a->x.rows == 0)
         return 0;
     if (a->act != ACT_NONE && !kept->p)
-        return err_set(e, ERR_INTERNAL, "ffn's backward pass needs what was before the GELU");
+        return err_set(e, ERR_INTERNAL,
+                       "ffn's backward pass needs what was before the GELU");
     if (gemm_dx(d, &b->dy, &a->w2, &b->dmid, false, op, e) ||
         gemm_dw(d, &b->dy, &a->mid, &b->dw2, op, e) ||
         (b->db2 && column_sums(d, &b->dy, b->db2, op, e)))

@@ -2,8 +2,8 @@
 /*
  * gemm: matrix products by cuBLASLt, and by a plain kernel where it has none for a shape.
  *
- * cuBLASLt counts down columns; a row-major matrix is its own transpose there.  All below is
- * in its terms: c (m, n) = beta c + op(a) (m, k) op(b) (k, n).
+ * cuBLASLt counts down columns; a row-major matrix is its own transpose there.  All below
+ * is in its terms: c (m, n) = beta c + op(a) (m, k) op(b) (k, n).
  */
 #include "gemm.cuh"
 
@@ -72,9 +72,9 @@ struct plain_arg {
 };
 
 /*
- * c = beta c + op(a) op(b) + bias for shapes that cuBLASLt refuses, such as bf16 matrices with
- * odd strides.  Grid: (tiles of m, tiles of n), 16 x 16 threads, an element each; fp32 sums in
- * the order of k.  IN, OUT: types of a, b and of c, bias.  CPU: gemm_serial.
+ * c = beta c + op(a) op(b) + bias for shapes that cuBLASLt refuses, such as bf16 matrices
+ * with odd strides.  Grid: (tiles of m, tiles of n), 16 x 16 threads, an element each;
+ * fp32 sums in the order of k.  IN, OUT: types of a, b and of c, bias.  CPU: gemm_serial.
  */
 template <class IN, class OUT> static __global__ void plain_kernel(const plain_arg g)
 {
@@ -119,13 +119,16 @@ static int run_plain(struct dev *d, const struct product *p, struct err *e)
     for (int64_t j = 0; j < s->n; j += slice) {
         const int64_t n = s->n - j < slice ? s->n - j : slice;
         const dim3 grid((unsigned)index_cut(s->m, TILE), (unsigned)index_cut(n, TILE));
-        const size_t in = type_size((enum dtype)s->in), out = type_size((enum dtype)s->out);
-        const plain_arg g = {p->a,
-                             (const char *)p->b + (s->turn_b ? j : j * s->ldb) * (int64_t)in,
-                             p->bias,
-                             (char *)p->c + j * s->ldc * (int64_t)out,
-                             s->m, n, s->k, s->lda, s->ldb, s->ldc,
-                             s->turn_a, s->turn_b, s->add};
+        const size_t in = type_size((enum dtype)s->in),
+                     out = type_size((enum dtype)s->out);
+        const plain_arg g = {
+            p->a,      (const char *)p->b + (s->turn_b ? j : j * s->ldb) * (int64_t)in,
+            p->bias,   (char *)p->c + j * s->ldc * (int64_t)out,
+            s->m,      n,
+            s->k,      s->lda,
+            s->ldb,    s->ldc,
+            s->turn_a, s->turn_b,
+            s->add};
 
         by_type((enum dtype)s->in, [&](auto *in_type) {
             by_type((enum dtype)s->out, [&](auto *out_type) {
@@ -144,8 +147,8 @@ static cudaDataType_t lt_type(int32_t t)
     return t == DT_BF16 ? CUDA_R_16BF : CUDA_R_32F;
 }
 
-static bool set(cublasLtMatmulDesc_t op, cublasLtMatmulDescAttributes_t what, const void *value,
-                size_t size)
+static bool set(cublasLtMatmulDesc_t op, cublasLtMatmulDescAttributes_t what,
+                const void *value, size_t size)
 {
     return cublasLtMatmulDescSetAttribute(op, what, value, size) == CUBLAS_STATUS_SUCCESS;
 }
@@ -163,7 +166,8 @@ static bool describe(const struct product *p, struct description *t)
     if (cublasLtMatmulDescInit(&t->op, CUBLAS_COMPUTE_32F, CUDA_R_32F) ||
         cublasLtMatrixLayoutInit(&t->a, lt_type(s->in), am, ak, s->lda) ||
         cublasLtMatrixLayoutInit(&t->b, lt_type(s->in), bk, bn, s->ldb) ||
-        cublasLtMatrixLayoutInit(&t->c, lt_type(s->out), (uint64_t)s->m, (uint64_t)s->n, s->ldc))
+        cublasLtMatrixLayoutInit(&t->c, lt_type(s->out), (uint64_t)s->m, (uint64_t)s->n,
+                                 s->ldc))
         return false;
     if (s->turn_a && !set(&t->op, CUBLASLT_MATMUL_DESC_TRANSA, &turn, sizeof turn))
         return false;
@@ -214,8 +218,8 @@ static void make_plan(struct dev *d, const struct product *p, struct description
     plan->shape = p->s;
     plan->used = plan->plain = 1;
     if (!prefer(&p->s, &pref) ||
-        cublasLtMatmulAlgoGetHeuristic(d->lt, &t->op, &t->a, &t->b, &t->c, &t->c, &pref, 8,
-                                       found, &n))
+        cublasLtMatmulAlgoGetHeuristic(d->lt, &t->op, &t->a, &t->b, &t->c, &t->c, &pref,
+                                       8, found, &n))
         return;
     for (int i = 0; i < n; i++) {
         if (found[i].state == CUBLAS_STATUS_SUCCESS &&
@@ -261,13 +265,14 @@ static int run(struct dev *d, const struct product *p, struct err *e)
     if (!plan->used)
         make_plan(d, p, &t, plan);
     if (!plan->plain) {
-        const cublasStatus_t status =
-            cublasLtMatmul(d->lt, &t.op, &one, p->a, &t.a, p->b, &t.b, &beta, p->c, &t.c, p->c,
-                           &t.c, &plan->algo, d->workspace, plan->workspace, d->stream);
+        const cublasStatus_t status = cublasLtMatmul(
+            d->lt, &t.op, &one, p->a, &t.a, p->b, &t.b, &beta, p->c, &t.c, p->c, &t.c,
+            &plan->algo, d->workspace, plan->workspace, d->stream);
 
         if (status == CUBLAS_STATUS_SUCCESS)
             return cuda_launched(d, p->op, e);
-        if (status != CUBLAS_STATUS_NOT_SUPPORTED && status != CUBLAS_STATUS_INVALID_VALUE)
+        if (status != CUBLAS_STATUS_NOT_SUPPORTED &&
+            status != CUBLAS_STATUS_INVALID_VALUE)
             return err_set(e, ERR_RUN, "%s on cuda:%d: cuBLASLt: %s", p->op, d->index,
                            cublasLtGetStatusString(status));
         plan->plain = 1;
@@ -331,8 +336,8 @@ int gemm_forward(struct dev *d, const struct mat *x, const struct mat *w, const 
     return finish(d, &p, e);
 }
 
-int gemm_dx(struct dev *d, const struct mat *dy, const struct mat *w, const struct mat *dx,
-            bool add, const char *op, struct err *e)
+int gemm_dx(struct dev *d, const struct mat *dy, const struct mat *w,
+            const struct mat *dx, bool add, const char *op, struct err *e)
 {
     struct product p = {};
 
@@ -352,8 +357,8 @@ int gemm_dx(struct dev *d, const struct mat *dy, const struct mat *w, const stru
     return p.a ? finish(d, &p, e) : -1;
 }
 
-int gemm_dw(struct dev *d, const struct mat *dy, const struct mat *x, const struct mat *dw,
-            const char *op, struct err *e)
+int gemm_dw(struct dev *d, const struct mat *dy, const struct mat *x,
+            const struct mat *dw, const char *op, struct err *e)
 {
     struct product p = {};
 

@@ -30,8 +30,8 @@ INDEX_INLINE int64_t index_round(int64_t n, int64_t size)
 /* ---- sums over rows ---- */
 
 /*
- * Sums over the rows of a matrix have two stages: parts of so many rows, then the parts in
- * order.  The number depends on the shape alone.
+ * Sums over the rows of a matrix have two stages: parts of so many rows, then the parts
+ * in order.  The number depends on the shape alone.
  */
 INDEX_INLINE int64_t index_rows_per_part(int64_t rows)
 {
@@ -43,11 +43,11 @@ INDEX_INLINE int64_t index_rows_per_part(int64_t rows)
 /* ---- segments: equal neighbours in a sorted list of keys ---- */
 
 /*
- * The list is cut into chunks of SEG_CHUNK.  A run is what one chunk holds of one key.  A run
- * that is all there is of its key goes straight to the sum's place.  Of a key that goes over
- * the ends of chunks every run is stored as a part, in one of the two places of its chunk:
- * SEG_HEAD where the key began in an earlier chunk, SEG_TAIL where it begins here; a second
- * pass, by the chunk where the key began, adds them up in order.
+ * The list is cut into chunks of SEG_CHUNK.  A run is what one chunk holds of one key.  A
+ * run that is all there is of its key goes straight to the sum's place.  Of a key that
+ * goes over the ends of chunks every run is stored as a part, in one of the two places of
+ * its chunk: SEG_HEAD where the key began in an earlier chunk, SEG_TAIL where it begins
+ * here; a second pass, by the chunk where the key began, adds them up in order.
  */
 enum { SEG_CHUNK = 32, SEG_HEAD = 0, SEG_TAIL = 1, SEG_WHOLE = 2 };
 
@@ -124,9 +124,9 @@ INDEX_INLINE struct attn_place attn_find(int64_t task, int32_t heads, int32_t ti
 }
 
 /*
- * With dropout keys are numbered from the multiple of 4 at or before the first one's offset in
- * its record, so that four neighbours share one call of Philox: key j of the sequence is at
- * place j + attn_shift, and places before the shift are empty.
+ * With dropout keys are numbered from the multiple of 4 at or before the first one's
+ * offset in its record, so that four neighbours share one call of Philox: key j of the
+ * sequence is at place j + attn_shift, and places before the shift are empty.
  */
 INDEX_INLINE int32_t attn_shift(uint32_t offset, bool drop)
 {
@@ -140,10 +140,10 @@ INDEX_INLINE uint32_t attn_group(uint32_t offset, int32_t place)
 }
 
 /*
- * Forward fragments (rows are queries, columns keys) hold, in a lane, columns c and c + 1 of
- * rows r and r + 8, c = 2 (lane % 4).  A call of Philox gives four columns of one row: of two
- * neighbouring lanes the even one draws for row r, the odd one for row r + 8, and each passes
- * on what the other one needs.
+ * Forward fragments (rows are queries, columns keys) hold, in a lane, columns c and c + 1
+ * of rows r and r + 8, c = 2 (lane % 4).  A call of Philox gives four columns of one row:
+ * of two neighbouring lanes the even one draws for row r, the odd one for row r + 8, and
+ * each passes on what the other one needs.
  */
 INDEX_INLINE int attn_draw_row(int lane)
 {
@@ -158,8 +158,8 @@ INDEX_INLINE int attn_draw_column(int lane)
 /*
  * Backward fragments are transposed: rows are keys, columns queries.  Four lanes, whose
  * numbers differ by 4, share four calls; lane w = lane / 4 % 4 draws call w, which is for
- * column c + (w & 1) and the four keys around row lane / 4 + 8 (w / 2), and takes word w of
- * all four calls.
+ * column c + (w & 1) and the four keys around row lane / 4 + 8 (w / 2), and takes word w
+ * of all four calls.
  */
 INDEX_INLINE int attn_turn_word(int lane)
 {

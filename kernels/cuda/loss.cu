@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* loss: the losses of a classification head, and their gradients in place of the logits. */
+/* loss: the losses of a classification head, and their gradients in place of the logits.
+ */
 #include "common.cuh"
 
 constexpr int LOSS_WARPS = 4;
@@ -15,7 +16,8 @@ struct loss_arg {
 };
 
 /* -log softmax(z)[label]; a label of -1 is a row without one.  CPU: single_row. */
-__device__ static float single_row(float *z, int n, int32_t label, float scale, bool gradient)
+__device__ static float single_row(float *z, int n, int32_t label, float scale,
+                                   bool gradient)
 {
     const int lane = threadIdx.x % WARP;
     float top = -INFINITY, sum = 0, own;
@@ -90,13 +92,14 @@ static __global__ void loss_kernel(const loss_arg a)
 
 int cuda_loss(struct dev *d, const struct loss *a, struct err *e)
 {
-    const loss_arg arg = {(float *)a->logits.p, a->label, a->target, a->weight, a->row_loss,
-                          a->scale, a->logits.rows, a->logits.ld, (int)a->logits.cols,
-                          (int)a->kind, a->gradient};
+    const loss_arg arg = {
+        (float *)a->logits.p, a->label,     a->target,      a->weight,
+        a->row_loss,          a->scale,     a->logits.rows, a->logits.ld,
+        (int)a->logits.cols,  (int)a->kind, a->gradient};
 
     if (arg.rows == 0)
         return 0;
-    loss_kernel<<<(unsigned)index_cut(arg.rows, LOSS_WARPS), LOSS_WARPS * WARP, 0, d->stream>>>(
-        arg);
+    loss_kernel<<<(unsigned)index_cut(arg.rows, LOSS_WARPS), LOSS_WARPS * WARP, 0,
+                  d->stream>>>(arg);
     return cuda_launched(d, "loss", e);
 }

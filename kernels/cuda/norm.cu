@@ -66,7 +66,8 @@ int cuda_add_norm(struct dev *d, const struct add_norm *a, struct err *e)
     by_type(a->x.t, [&](auto *type) {
         by_width(a->x.cols, fast, [&](auto groups, auto is_fast) {
             add_norm_kernel<element<decltype(type)>, groups(), is_fast()>
-                <<<(unsigned)index_cut(arg.rows, ROW_WARPS), ROW_THREADS, 0, d->stream>>>(arg);
+                <<<(unsigned)index_cut(arg.rows, ROW_WARPS), ROW_THREADS, 0, d->stream>>>(
+                    arg);
         });
     });
     return cuda_launched(d, "add_norm", e);
@@ -83,13 +84,14 @@ struct norm_bwd_arg {
 };
 
 /*
- * dresidual = gradient of the sum x, dx = drop of it, and the parts of dgamma and dbeta.  Any
- * of dy, dresidual and dx may be the same memory: a warp reads a whole row before it writes.
- * Grid: ROW_WARPS parts a block, ROW_THREADS threads; a warp takes the rows of its part one
- * after the other.  CPU: cpu_add_norm_bwd.
+ * dresidual = gradient of the sum x, dx = drop of it, and the parts of dgamma and dbeta.
+ * Any of dy, dresidual and dx may be the same memory: a warp reads a whole row before it
+ * writes. Grid: ROW_WARPS parts a block, ROW_THREADS threads; a warp takes the rows of
+ * its part one after the other.  CPU: cpu_add_norm_bwd.
  */
 template <class T, int GROUPS, bool FAST>
-static __global__ void __launch_bounds__(ROW_THREADS) add_norm_bwd_kernel(const norm_bwd_arg a)
+static __global__ void __launch_bounds__(ROW_THREADS)
+    add_norm_bwd_kernel(const norm_bwd_arg a)
 {
     const int64_t part = (int64_t)blockIdx.x * ROW_WARPS + threadIdx.x / WARP;
     const int64_t from = part * a.per_part, last = from + a.per_part;
@@ -138,18 +140,21 @@ int cuda_add_norm_bwd(struct dev *d, const struct add_norm_bwd *b, struct err *e
     if (check_width(a->x.cols, "add_norm_bwd", e) ||
         norm_parts_take(d, a->x.rows, a->x.cols, &parts, e))
         return -1;
-    const norm_bwd_arg arg = {a->x.p, b->dy.p, b->dresidual.p, b->dx.p, a->gamma, a->stats,
-                              parts.p, a->x.rows, a->x.ld, b->dy.ld, b->dresidual.ld,
-                              b->dx.ld, parts.n, parts.per_part, (int)a->x.cols,
-                              drop_arg(d, &a->drop)};
+    const norm_bwd_arg arg = {
+        a->x.p,   b->dy.p,        b->dresidual.p,  b->dx.p,
+        a->gamma, a->stats,       parts.p,         a->x.rows,
+        a->x.ld,  b->dy.ld,       b->dresidual.ld, b->dx.ld,
+        parts.n,  parts.per_part, (int)a->x.cols,  drop_arg(d, &a->drop)};
 
     by_type(a->x.t, [&](auto *type) {
         by_width(a->x.cols, fast, [&](auto groups, auto is_fast) {
             add_norm_bwd_kernel<element<decltype(type)>, groups(), is_fast()>
-                <<<(unsigned)index_cut(parts.n, ROW_WARPS), ROW_THREADS, 0, d->stream>>>(arg);
+                <<<(unsigned)index_cut(parts.n, ROW_WARPS), ROW_THREADS, 0, d->stream>>>(
+                    arg);
         });
     });
     if (cuda_launched(d, "add_norm_bwd", e))
         return -1;
-    return sum_parts(d, parts.p, parts.n, 2 * a->x.cols, b->dgamma, b->dbeta, "add_norm_bwd", e);
+    return sum_parts(d, parts.p, parts.n, 2 * a->x.cols, b->dgamma, b->dbeta,
+                     "add_norm_bwd", e);
 }

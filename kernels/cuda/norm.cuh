@@ -3,10 +3,10 @@
  * norm: layer norm of a row by a warp, which add_norm and embed share (private to
  * kernels/cuda).
  *
- * A lane holds four neighbouring columns out of every 128; one group of four is what a call of
- * Philox serves.  GROUPS is how many a lane holds at most.  The widths of models have
- * instances that keep all in registers; others, up to ROW_GROUPS_MAX * 128 columns, take the
- * instance with loops that are not unrolled.
+ * A lane holds four neighbouring columns out of every 128; one group of four is what a
+ * call of Philox serves.  GROUPS is how many a lane holds at most.  The widths of models
+ * have instances that keep all in registers; others, up to ROW_GROUPS_MAX * 128 columns,
+ * take the instance with loops that are not unrolled.
  */
 #ifndef BERTUTILS_CUDA_NORM_CUH
 #define BERTUTILS_CUDA_NORM_CUH
@@ -71,8 +71,8 @@ template <class T> __device__ inline float4 rounded(float4 v)
 
 /* v := LN(v), two passes over what is held; stats: mean and 1 / sd.  CPU: norm_row. */
 template <int GROUPS, bool FAST>
-__device__ inline void row_norm(float4 (&v)[GROUPS], const float *gamma, const float *beta,
-                                float eps, float *stats, int n)
+__device__ inline void row_norm(float4 (&v)[GROUPS], const float *gamma,
+                                const float *beta, float eps, float *stats, int n)
 {
     float sum = 0, square = 0, mean, rstd;
 
@@ -95,8 +95,8 @@ __device__ inline void row_norm(float4 (&v)[GROUPS], const float *gamma, const f
 }
 
 /*
- * dy := gradient of LN's input x; dgamma and dbeta of the row are added to the lane's sums.
- * Columns behind the end hold 0 in dy.  CPU: norm_row_bwd.
+ * dy := gradient of LN's input x; dgamma and dbeta of the row are added to the lane's
+ * sums. Columns behind the end hold 0 in dy.  CPU: norm_row_bwd.
  */
 template <int GROUPS, bool FAST>
 __device__ inline void row_norm_bwd(const float4 (&x)[GROUPS], float4 (&dy)[GROUPS],
@@ -154,8 +154,8 @@ static inline int check_width(int64_t n, const char *op, struct err *e)
 {
     if (n <= ROW_GROUPS_MAX * 4 * WARP)
         return 0;
-    return err_set(e, ERR_RUN, "%s: a width of %lld is beyond the %d of the GPU's kernel", op,
-                   (long long)n, ROW_GROUPS_MAX * 4 * WARP);
+    return err_set(e, ERR_RUN, "%s: a width of %lld is beyond the %d of the GPU's kernel",
+                   op, (long long)n, ROW_GROUPS_MAX * 4 * WARP);
 }
 
 /* Room for the parts of dgamma and dbeta: one row of 2n for each warp. */

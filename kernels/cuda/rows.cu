@@ -9,11 +9,12 @@ struct rows_arg {
 };
 
 /*
- * y[i] = x[row[i]], or x[row[i]] += y[i]; rows are distinct, so no two blocks meet.  Grid:
- * (pieces of 512 columns, rows, cut to the limit of grids), 128 threads with 4 columns each.
- * CPU: cpu_rows_get, cpu_rows_add.
+ * y[i] = x[row[i]], or x[row[i]] += y[i]; rows are distinct, so no two blocks meet. Grid:
+ * (pieces of 512 columns, rows, cut to the limit of grids), 128 threads with 4 columns
+ * each. CPU: cpu_rows_get, cpu_rows_add.
  */
-template <class T, bool ADD, bool FAST> static __global__ void rows_kernel(const rows_arg a)
+template <class T, bool ADD, bool FAST>
+static __global__ void rows_kernel(const rows_arg a)
 {
     const int64_t col = (int64_t)blockIdx.x * 512 + threadIdx.x * 4, n = a.cols - col;
 
@@ -53,12 +54,14 @@ static int rows_run(struct dev *d, const struct mat *x, const int32_t *row,
     return cuda_launched(d, op, e);
 }
 
-int cuda_rows_get(struct dev *d, struct mat x, const int32_t *row, struct mat y, struct err *e)
+int cuda_rows_get(struct dev *d, struct mat x, const int32_t *row, struct mat y,
+                  struct err *e)
 {
     return rows_run<false>(d, &x, row, &y, "rows_get", e);
 }
 
-int cuda_rows_add(struct dev *d, struct mat x, const int32_t *row, struct mat y, struct err *e)
+int cuda_rows_add(struct dev *d, struct mat x, const int32_t *row, struct mat y,
+                  struct err *e)
 {
     return rows_run<true>(d, &x, row, &y, "rows_add", e);
 }

@@ -2,9 +2,9 @@
 /*
  * shadow: the bf16 twins of parameters.
  *
- * Parameters are fp32 in the flat buffer of the model, and so are the pointers that slots get.
- * The first product in bf16 with a weight inside an allocation makes a shadow of all of it;
- * from then on put, zero and adamw keep it up to date.
+ * Parameters are fp32 in the flat buffer of the model, and so are the pointers that slots
+ * get. The first product in bf16 with a weight inside an allocation makes a shadow of all
+ * of it; from then on put, zero and adamw keep it up to date.
  */
 #include "common.cuh"
 
@@ -57,9 +57,9 @@ struct block *block_of(struct dev *d, const void *p)
 /* ---- conversion ---- */
 
 /*
- * to[i] = from[i] in bf16.  Grid: enough blocks of 256 threads for 4 numbers each; from and to
- * start at the same multiple of 4 numbers of their allocations, so both can be taken 4 at a
- * time.  No counterpart on the CPU.
+ * to[i] = from[i] in bf16.  Grid: enough blocks of 256 threads for 4 numbers each; from
+ * and to start at the same multiple of 4 numbers of their allocations, so both can be
+ * taken 4 at a time.  No counterpart on the CPU.
  */
 static __global__ void convert_kernel(const float *from, bf16 *to, int64_t n)
 {
@@ -74,7 +74,8 @@ static __global__ void convert_kernel(const float *from, bf16 *to, int64_t n)
 static int convert(struct dev *d, const float *from, bf16 *to, int64_t n, struct err *e)
 {
     if (n > 0)
-        convert_kernel<<<(unsigned)index_cut(n, 4 * 256), 256, 0, d->stream>>>(from, to, n);
+        convert_kernel<<<(unsigned)index_cut(n, 4 * 256), 256, 0, d->stream>>>(from, to,
+                                                                               n);
     return cuda_launched(d, "shadow", e);
 }
 
@@ -88,7 +89,8 @@ int shadow_refresh(struct dev *d, const void *p, size_t bytes, struct err *e)
     from = (size_t)((const char *)p - b->p) / 16 * 4;
     to = ((size_t)((const char *)p - b->p) + bytes + 3) / 4;
     to = to < b->bytes / 4 ? to : b->bytes / 4;
-    return convert(d, (const float *)b->p + from, b->shadow + from, (int64_t)(to - from), e);
+    return convert(d, (const float *)b->p + from, b->shadow + from, (int64_t)(to - from),
+                   e);
 }
 
 bf16 *shadow_if_any(struct dev *d, const void *p)
@@ -115,10 +117,11 @@ const bf16 *shadow_of(struct dev *d, const void *master, struct err *e)
 }
 
 /*
- * y = x in bf16, with zeros in columns cols..ld-1.  Grid: (rows, pieces of 1024 columns), 256
- * threads with 4 columns each.  No counterpart on the CPU.
+ * y = x in bf16, with zeros in columns cols..ld-1.  Grid: (rows, pieces of 1024 columns),
+ * 256 threads with 4 columns each.  No counterpart on the CPU.
  */
-static __global__ void cast_kernel(const float *x, int64_t ldx, bf16 *y, int64_t ldy, int cols)
+static __global__ void cast_kernel(const float *x, int64_t ldx, bf16 *y, int64_t ldy,
+                                   int cols)
 {
     const int64_t row = blockIdx.x;
     const int at = (int)(blockIdx.y * 1024 + threadIdx.x * 4);
@@ -126,8 +129,9 @@ static __global__ void cast_kernel(const float *x, int64_t ldx, bf16 *y, int64_t
 
     if (at >= ldy)
         return;
-    store4<true>(y + row * ldy + at,
-                 left > 0 ? load4<false>(x + row * ldx + at, left) : make_float4(0, 0, 0, 0), 4);
+    store4<true>(
+        y + row * ldy + at,
+        left > 0 ? load4<false>(x + row * ldx + at, left) : make_float4(0, 0, 0, 0), 4);
 }
 
 int cast_to_act(struct dev *d, const struct mat *x, struct mat *y, struct err *e)
@@ -141,6 +145,7 @@ int cast_to_act(struct dev *d, const struct mat *x, struct mat *y, struct err *e
     if (!y->p)
         return -1;
     cast_kernel<<<dim3((unsigned)x->rows, (unsigned)index_cut(y->ld, 1024)), 256, 0,
-                  d->stream>>>((const float *)x->p, x->ld, (bf16 *)y->p, y->ld, (int)x->cols);
+                  d->stream>>>((const float *)x->p, x->ld, (bf16 *)y->p, y->ld,
+                               (int)x->cols);
     return cuda_launched(d, "cast", e);
 }

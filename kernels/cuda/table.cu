@@ -45,8 +45,10 @@ void *cuda_memory(struct dev *d, size_t bytes, struct err *e)
         (void)cudaGetLastError(); /* nothing is broken */
         (void)cudaMemGetInfo(&left, &all);
         err_set(e, ERR_INTERNAL,
-                "out of memory on cuda:%d: %zu bytes are wanted, %zu of %zu are free; a smaller "
-                "--batch or --max-len needs less", d->index, bytes, left, all);
+                "out of memory on cuda:%d: %zu bytes are wanted, %zu of %zu are free; a "
+                "smaller "
+                "--batch or --max-len needs less",
+                d->index, bytes, left, all);
         return NULL;
     }
     if (why != cudaSuccess) {
@@ -103,7 +105,8 @@ static void table_release(struct dev *d, void *p)
 
 /* ---- transfers ---- */
 
-/* The next piece of pinned memory, after what was last copied from or to it is through. */
+/* The next piece of pinned memory, after what was last copied from or to it is through.
+ */
 static int stage_take(struct dev *d, int *which, const char *op, struct err *e)
 {
     *which = d->next_stage;
@@ -113,8 +116,8 @@ static int stage_take(struct dev *d, int *which, const char *op, struct err *e)
 }
 
 /* Returns when `from` may be written again, not when the data is there. */
-static int put_bytes(struct dev *d, void *to, const void *from, size_t bytes, const char *op,
-                     struct err *e)
+static int put_bytes(struct dev *d, void *to, const void *from, size_t bytes,
+                     const char *op, struct err *e)
 {
     for (size_t at = 0; at < bytes; at += STAGE_BYTES) {
         const size_t n = bytes - at < STAGE_BYTES ? bytes - at : STAGE_BYTES;
@@ -123,14 +126,17 @@ static int put_bytes(struct dev *d, void *to, const void *from, size_t bytes, co
         if (stage_take(d, &i, op, e))
             return -1;
         memcpy(d->stage[i], (const char *)from + at, n);
-        CUDA_TRY(d, cudaMemcpyAsync((char *)to + at, d->stage[i], n, cudaMemcpyHostToDevice,
-                                    d->stream), op, e);
+        CUDA_TRY(d,
+                 cudaMemcpyAsync((char *)to + at, d->stage[i], n, cudaMemcpyHostToDevice,
+                                 d->stream),
+                 op, e);
         CUDA_TRY(d, cudaEventRecord(d->stage_free[i], d->stream), op, e);
     }
     return 0;
 }
 
-static int table_put(struct dev *d, void *to, const void *from, size_t bytes, struct err *e)
+static int table_put(struct dev *d, void *to, const void *from, size_t bytes,
+                     struct err *e)
 {
     if (bytes == 0)
         return 0;
@@ -140,7 +146,8 @@ static int table_put(struct dev *d, void *to, const void *from, size_t bytes, st
 }
 
 /* Piece i is on its way while piece i - 1 is taken out of pinned memory. */
-static int table_get(struct dev *d, void *to, const void *from, size_t bytes, struct err *e)
+static int table_get(struct dev *d, void *to, const void *from, size_t bytes,
+                     struct err *e)
 {
     static const char op[] = "copying from the device";
     const size_t pieces = (bytes + STAGE_BYTES - 1) / STAGE_BYTES;
@@ -212,7 +219,8 @@ static int table_probe(void)
     for (int i = 0; i < n; i++) {
         int major = 0;
 
-        if (cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, i) != cudaSuccess ||
+        if (cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, i) !=
+                cudaSuccess ||
             major < LEAST_CAPABILITY)
             n = i;
     }
@@ -255,8 +263,9 @@ static int open_parts(struct dev *d, struct err *e)
     CUDA_TRY(d, cudaSetDevice(d->index), op, e);
     CUDA_TRY(d, cudaStreamCreateWithFlags(&d->stream, cudaStreamNonBlocking), op, e);
     for (int i = 0; i < STAGES; i++) {
-        CUDA_TRY(d, cudaHostAlloc((void **)&d->stage[i], STAGE_BYTES, cudaHostAllocDefault), op,
-                 e);
+        CUDA_TRY(d,
+                 cudaHostAlloc((void **)&d->stage[i], STAGE_BYTES, cudaHostAllocDefault),
+                 op, e);
         CUDA_TRY(d, cudaEventCreateWithFlags(&d->stage_free[i],
                                              cudaEventDisableTiming), op, e);
     }
@@ -273,7 +282,8 @@ static struct dev *table_open(const struct dev_options *o, struct err *e)
     struct dev *d;
 
     if (!fp32 && strcmp(precision, "auto") != 0 && strcmp(precision, "bf16") != 0) {
-        err_set(e, ERR_USAGE, "unknown precision '%s'; it is auto, fp32 or bf16", precision);
+        err_set(e, ERR_USAGE, "unknown precision '%s'; it is auto, fp32 or bf16",
+                precision);
         return NULL;
     }
     d = (struct dev *)calloc(1, sizeof *d);
@@ -331,7 +341,8 @@ static const struct backend table = {
 };
 
 /* The only symbol of the plug-in that others see; lib/backend.c looks it up. */
-extern "C" __attribute__((visibility("default"))) const struct backend *backend_entry(void)
+extern "C" __attribute__((visibility("default"))) const struct backend *
+backend_entry(void)
 {
     return &table;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * vocab_loss: logits over the vocabulary, cross-entropy and gradients, a chunk of rows at a
- * time.  CPU: cpu_vocab_loss.
+ * vocab_loss: logits over the vocabulary, cross-entropy and gradients, a chunk of rows at
+ * a time.  CPU: cpu_vocab_loss.
  */
 #include "gemm.cuh"
 
@@ -104,8 +104,8 @@ template <class T> static __global__ void __launch_bounds__(VOCAB_THREADS)
 }
 
 /*
- * The rows of the work area as a matrix whose ld suits the products: a multiple of 8 where
- * there is room for it.
+ * The rows of the work area as a matrix whose ld suits the products: a multiple of 8
+ * where there is room for it.
  */
 static struct mat work_rows(const struct vocab_loss *a)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* emu: the threads of a block as coroutines, and the CUDA runtime as far as it is used. */
+/* emu: the threads of a block as coroutines, and the CUDA runtime as far as it is used.
+ */
 #include "emu.h"
 
 #include <cublasLt.h>
@@ -149,8 +150,9 @@ static std::vector<int> make_order(int n)
         std::reverse(order.begin(), order.end());
     if (how && strcmp(how, "mixed") == 0)
         for (int i = n - 1; i > 0; i--)
-            std::swap(order[(size_t)i],
-                      order[(size_t)((random = random * 1664525 + 1013904223) >> 8) % (i + 1)]);
+            std::swap(
+                order[(size_t)i],
+                order[(size_t)((random = random * 1664525 + 1013904223) >> 8) % (i + 1)]);
     return order;
 }
 
@@ -160,7 +162,8 @@ void emu_launch(dim3 grid, dim3 block, size_t room, cudaStream_t,
     const int n = (int)(block.x * block.y * block.z);
     const std::vector<int> order = make_order(n);
 
-    if (n == 0 || n > 1024 || room > ROOM || grid.x == 0 || grid.y == 0 || grid.y > 65535) {
+    if (n == 0 || n > 1024 || room > ROOM || grid.x == 0 || grid.y == 0 ||
+        grid.y > 65535) {
         fprintf(stderr, "emu: a launch that no GPU takes\n");
         abort();
     }
@@ -322,7 +325,8 @@ cudaError_t cudaFreeHost(void *p)
 {
     return cudaFree(p);
 }
-cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t n, cudaMemcpyKind, cudaStream_t)
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t n, cudaMemcpyKind,
+                            cudaStream_t)
 {
     memcpy(to, from, n);
     return cudaSuccess;
@@ -378,7 +382,8 @@ cudaError_t cudaSetDevice(int)
 }
 cudaError_t cudaFuncSetAttribute(const void *, cudaFuncAttribute, int bytes)
 {
-    return bytes <= 99 << 10 ? cudaSuccess : cudaErrorInvalidValue; /* the smallest limit */
+    return bytes <= 99 << 10 ? cudaSuccess
+                             : cudaErrorInvalidValue; /* the smallest limit */
 }
 
 /* ---- cuBLASLt: what the descriptions say, one sum after the other ---- */
@@ -408,8 +413,8 @@ const char *cublasLtGetStatusString(cublasStatus_t)
     return "emulated";
 }
 cublasStatus_t cublasLtMatrixLayoutInit_internal(cublasLtMatrixLayout_t l, size_t size,
-                                                 cudaDataType type, uint64_t rows, uint64_t cols,
-                                                 int64_t ld)
+                                                 cudaDataType type, uint64_t rows,
+                                                 uint64_t cols, int64_t ld)
 {
     const layout t = {type, rows, cols, ld};
 
@@ -458,11 +463,10 @@ cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t,
 }
 
 /* bf16 wants rows by 16 bytes here, so that the plain kernel is tried as well. */
-cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t,
-                                              cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
-                                              cublasLtMatrixLayout_t, cublasLtMatrixLayout_t,
-                                              cublasLtMatmulPreference_t, int,
-                                              cublasLtMatmulHeuristicResult_t *found, int *n)
+cublasStatus_t cublasLtMatmulAlgoGetHeuristic(
+    cublasLtHandle_t, cublasLtMatmulDesc_t, cublasLtMatrixLayout_t a,
+    cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t, cublasLtMatrixLayout_t,
+    cublasLtMatmulPreference_t, int, cublasLtMatmulHeuristicResult_t *found, int *n)
 {
     layout la, lb;
 
@@ -485,11 +489,12 @@ static float element_at(const void *p, cudaDataType type, int64_t i)
                                : ((const float *)p)[i];
 }
 
-cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const void *alpha,
-                              const void *a, cublasLtMatrixLayout_t da, const void *b,
-                              cublasLtMatrixLayout_t db, const void *beta, const void *c,
-                              cublasLtMatrixLayout_t dc, void *d, cublasLtMatrixLayout_t dd,
-                              const cublasLtMatmulAlgo_t *, void *, size_t, cudaStream_t)
+cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc,
+                              const void *alpha, const void *a, cublasLtMatrixLayout_t da,
+                              const void *b, cublasLtMatrixLayout_t db, const void *beta,
+                              const void *c, cublasLtMatrixLayout_t dc, void *d,
+                              cublasLtMatrixLayout_t dd, const cublasLtMatmulAlgo_t *,
+                              void *, size_t, cudaStream_t)
 {
     layout la, lb, lc;
     operation o;
@@ -504,7 +509,8 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const
     const uint64_t n = tb ? lb.rows : lb.cols, kb = tb ? lb.cols : lb.rows;
 
     if (k != kb || m != lc.rows || n != lc.cols || la.ld < (int64_t)la.rows ||
-        lb.ld < (int64_t)lb.rows || lc.ld < (int64_t)lc.rows || la.type != lb.type || c != d)
+        lb.ld < (int64_t)lb.rows || lc.ld < (int64_t)lc.rows || la.type != lb.type ||
+        c != d)
         return CUBLAS_STATUS_INVALID_VALUE;
     for (uint64_t j = 0; j < n; j++) {
         for (uint64_t i = 0; i < m; i++) {
@@ -512,8 +518,10 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const
             float sum = 0;
 
             for (uint64_t p = 0; p < k; p++)
-                sum += element_at(a, la.type, (int64_t)(ta ? p + i * la.ld : i + p * la.ld)) *
-                       element_at(b, lb.type, (int64_t)(tb ? j + p * lb.ld : p + j * lb.ld));
+                sum +=
+                    element_at(a, la.type,
+                               (int64_t)(ta ? p + i * la.ld : i + p * la.ld)) *
+                    element_at(b, lb.type, (int64_t)(tb ? j + p * lb.ld : p + j * lb.ld));
             sum *= *(const float *)alpha;
             if (o.epilogue == CUBLASLT_EPILOGUE_BIAS)
                 sum += element_at(o.bias, lc.type, (int64_t)i);

@@ -4,10 +4,11 @@
  *
  * kernels/cuda is compiled by the C++ compiler with this header in front (tests/emu/build
  * rewrites the few things that are not C++), into a plug-in like the real one.  A block's
- * threads are coroutines; shuffles, matrix instructions and barriers wait for all threads of
- * the warp or block, and a barrier that some never reach ends the program.  EMU_ORDER=reverse
- * or =mixed runs the threads in another order, which shows missing barriers.  It says nothing
- * about speed, and nothing about what cuBLASLt does beyond its documentation.
+ * threads are coroutines; shuffles, matrix instructions and barriers wait for all threads
+ * of the warp or block, and a barrier that some never reach ends the program.
+ * EMU_ORDER=reverse or =mixed runs the threads in another order, which shows missing
+ * barriers.  It says nothing about speed, and nothing about what cuBLASLt does beyond its
+ * documentation.
  */
 #ifndef BERTUTILS_EMU_H
 #define BERTUTILS_EMU_H

@@ -7,8 +7,8 @@
 namespace cub {
 struct DeviceRadixSort {
     static cudaError_t SortPairs(void *temp, size_t &bytes, const int32_t *key,
-                                 int32_t *key_out, const int32_t *value, int32_t *value_out,
-                                 int n, int, int end, cudaStream_t)
+                                 int32_t *key_out, const int32_t *value,
+                                 int32_t *value_out, int n, int, int end, cudaStream_t)
     {
         const uint32_t mask = end < 32 ? (1u << end) - 1 : ~0u;
         std::vector<int> at((size_t)n);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every slot on the GPU in bf16 against the CPU in fp32, over a table of shapes; twice, for
- * the same bits.  (In fp32 the GPU goes through tests/unit/test_ops*.c itself.)
+ * Every slot on the GPU in bf16 against the CPU in fp32, over a table of shapes; twice,
+ * for the same bits.  (In fp32 the GPU goes through tests/unit/test_ops*.c itself.)
  *
  * Inputs are rounded to bf16 on both sides, so that only the arithmetic differs.  What is
  * compared is |gpu - cpu| / |cpu| over a whole result.
@@ -35,12 +35,12 @@ struct side {
 static struct side cpu, gpu;
 static struct side *now; /* whose descriptors are being made */
 
-#define NEED(call)                                                                         \
-    do {                                                                                   \
-        if ((call) != 0) {                                                                 \
-            printf("# %s: %s\n", #call, now->e.text);                                      \
-            test_bad = 1;                                                                  \
-        }                                                                                  \
+#define NEED(call)                                                                      \
+    do {                                                                                \
+        if ((call) != 0) {                                                              \
+            printf("# %s: %s\n", #call, now->e.text);                                   \
+            test_bad = 1;                                                               \
+        }                                                                               \
     } while (0)
 
 static void *host(size_t n, size_t size)
@@ -106,7 +106,8 @@ static float *numbers(int64_t n, double size)
 /* A parameter, a gradient of one, or an fp32 result, filled with random numbers. */
 static struct mat weights(int64_t rows, int64_t cols, double size)
 {
-    return mat_f32(bytes(numbers(rows * cols, size), (size_t)(rows * cols) * 4), rows, cols);
+    return mat_f32(bytes(numbers(rows * cols, size), (size_t)(rows * cols) * 4), rows,
+                   cols);
 }
 
 static float *vector(int64_t n, double size)
@@ -193,7 +194,8 @@ static void both(const char *name, void (*one)(const void *), const void *arg,
     reset(now);
     one(arg);
     for (int i = 0; i < cpu.n_results; i++) {
-        if (memcmp(first[i], gpu.result[i].v, (size_t)gpu.result[i].n * sizeof(float)) != 0) {
+        if (memcmp(first[i], gpu.result[i].v, (size_t)gpu.result[i].n * sizeof(float)) !=
+            0) {
             printf("# %s: %s differs between two runs\n", name, gpu.result[i].name);
             test_bad = 1;
         }
@@ -296,7 +298,8 @@ struct lengths {
     int n, len[MAX_SEQS];
 };
 
-/* Sequences of the given lengths; the second and third start in the middle of a record. */
+/* Sequences of the given lengths; the second and third start in the middle of a record.
+ */
 static struct seqs places(const struct lengths *l)
 {
     struct seqs s = {.n_seq = l->n};
@@ -418,7 +421,8 @@ static void embed_case(const void *arg)
     const struct row_shape *s = arg;
     const struct seqs seqs = places(s->l);
     const int64_t t = seqs.n_tok, h = s->h;
-    int32_t *ids = host(3 * (size_t)t, sizeof *ids), *positions = ids + t, *types = positions + t;
+    int32_t *ids = host(3 * (size_t)t, sizeof *ids), *positions = ids + t,
+            *types = positions + t;
     struct embed f = {.seqs = seqs, .eps = 1e-5f, .drop = {s->p, 3, seqs.row}};
     struct embed_bwd b = {.fwd = &f};
 
@@ -530,7 +534,8 @@ static void vocab_case(const void *arg)
 
 static void test_vocab(void)
 {
-    static const int64_t shapes[][4] = {{1, 32, 30, 1}, {13, 32, 101, 5}, {40, 48, 700, 64}};
+    static const int64_t shapes[][4] = {
+        {1, 32, 30, 1}, {13, 32, 101, 5}, {40, 48, 700, 64}};
 
     for (int i = 0; i < 3; i++)
         both("vocab_loss", vocab_case, shapes[i], 1e-2);
@@ -544,8 +549,16 @@ static void update_case(const void *arg)
     struct linear f = {.x = acts(T, K, 1), .w = w, .y = acts(T, N, 0)};
     const struct param_run run = {.n = FLAT, .lr_scale = 1};
     float *zero = host(2 * FLAT, sizeof *zero);
-    struct adamw a = {.p = w.p, .g = g.p, .run = &run, .n_run = 1, .lr = 0.05f, .beta1 = 0.9f,
-                      .beta2 = 0.999f, .eps = 1e-8f, .clip = 1, .t = 1};
+    struct adamw a = {.p = w.p,
+                      .g = g.p,
+                      .run = &run,
+                      .n_run = 1,
+                      .lr = 0.05f,
+                      .beta1 = 0.9f,
+                      .beta2 = 0.999f,
+                      .eps = 1e-8f,
+                      .clip = 1,
+                      .t = 1};
     double *sumsq = bytes(NULL, sizeof *sumsq);
 
     (void)arg;

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The arithmetic of places of the CUDA kernels (kernels/cuda/index.h): sums by segments, tasks
+ * of attention, and who draws which random words in a fragment of the matrix instruction.
+ */
+#include "../../kernels/cuda/index.h"
+#include "test.h"
+
+#include <stdlib.h>
+
+/* ---- parts and bits ---- */
+
+static void parts_cover_all_rows(void)
+{
+    for (int64_t n = 1; n < 40000; n += n < 2000 ? 1 : 997) {
+        const int64_t each = index_rows_per_part(n), parts = index_cut(n, each);
+
+        CHECK_MSG(each >= 2 && each <= 32 && parts * each >= n && (parts - 1) * each < n,
+                  "%ld rows", (long)n);
+    }
+    CHECK(index_round(0, 8) == 0 && index_round(1, 8) == 8 && index_round(16, 8) == 16);
+}
+
+static void bits_hold_every_key(void)
+{
+    for (int64_t n = 1; n < 70000; n += 13) {
+        const int bits = index_bits(n);
+
+        CHECK_MSG(((n - 1) >> bits) == 0 && bits >= 1, "%ld keys", (long)n);
+        CHECK_MSG(bits == 1 || ((n - 1) >> (bits - 1)) != 0, "%ld keys", (long)n);
+    }
+    CHECK(index_bits(INT64_C(1) << 31) == 31);
+}
+
+/* ---- segments ---- */
+
+/* The two passes of kernels/cuda/embed.cu, with sums of numbers in place of rows. */
+static void sum_segments(const int32_t *key, const double *value, int32_t n, double *sum,
+                         int *added)
+{
+    const int32_t chunks = (int32_t)index_cut(n, SEG_CHUNK);
+    double *part = calloc((size_t)chunks * 2 + 1, sizeof *part);
+
+    for (int32_t c = 0; part && c < chunks; c++) {
+        const int32_t to = seg_chunk_end(n, c);
+
+        for (int32_t begin = c * SEG_CHUNK, end; begin < to; begin = end) {
+            double s = 0;
+            int kind;
+
+            end = seg_run_end(key, begin, to);
+            kind = seg_kind(key, n, begin, end);
+            for (int32_t i = begin; i < end; i++)
+                s += value[i];
+            if (kind == SEG_WHOLE) {
+                sum[key[begin]] += s;
+                added[key[begin]]++;
+            } else {
+                part[2 * c + kind] += s; /* every place is written at most once */
+            }
+        }
+    }
+    for (int32_t c = 0; part && c < chunks; c++) {
+        const int32_t word = key[seg_chunk_end(n, c) - 1];
+        double s;
+
+        if (!seg_owns(key, n, c))
+            continue;
+        s = part[2 * c + SEG_TAIL];
+        for (int32_t k = c + 1;; k++) {
+            s += part[2 * k + SEG_HEAD];
+            if (!seg_goes_on(key, n, k, word))
+                break;
+        }
+        sum[word] += s;
+        added[word]++;
+    }
+    free(part);
+}
+
+enum { WORDS = 40, LONGEST = 400 };
+
+static void check_segments(const int *length, int words)
+{
+    int32_t key[LONGEST], n = 0;
+    double value[LONGEST], want[WORDS] = {0}, got[WORDS] = {0};
+    int added[WORDS] = {0};
+
+    for (int w = 0; w < words; w++) {
+        for (int i = 0; i < length[w] && n < LONGEST; i++, n++) {
+            key[n] = w;
+            value[n] = (double)(n * 7 % 64);
+            want[w] += value[n];
+        }
+    }
+    if (n == 0)
+        return;
+    sum_segments(key, value, n, got, added);
+    for (int w = 0; w < words; w++) {
+        CHECK_MSG(got[w] == want[w], "word %d of %d tokens: %g, not %g", w, n, got[w], want[w]);
+        CHECK_MSG(added[w] <= 1, "word %d is added %d times", w, added[w]);
+    }
+}
+
+static void segments_of_all_lengths(void)
+{
+    int length[WORDS];
+    uint32_t random = 1;
+
+    for (int first = 0; first <= 70; first++) /* ends at, before and behind ends of chunks */
+        for (int second = 0; second <= 70; second++)
+            check_segments((const int[]){first, second, 1}, 3);
+    check_segments((const int[]){LONGEST}, 1);
+    for (int round = 0; round < 300; round++) {
+        for (int w = 0; w < WORDS; w++) {
+            random = random * 1664525 + 1013904223;
+            length[w] = random >> 31 ? 0 : (int)(random >> 8) % (round % 60 + 1);
+        }
+        check_segments(length, WORDS);
+    }
+}
+
+/* ---- attention ---- */
+
+static void every_task_once(void)
+{
+    enum { SEQS = 5, HEADS = 3, TILES = 4 };
+    int seen[SEQS][HEADS][TILES] = {{{0}}};
+
+    for (int64_t task = 0; task < SEQS * HEADS * TILES; task++) {
+        const struct attn_place p = attn_find(task, HEADS, TILES);
+
+        CHECK(p.seq >= 0 && p.seq < SEQS && p.head >= 0 && p.head < HEADS && p.tile >= 0 &&
+              p.tile < TILES);
+        CHECK(seen[p.seq][p.head][p.tile]++ == 0);
+    }
+}
+
+/* Key j at place j + shift has the group and the word of its offset, base + j. */
+static void places_agree_with_offsets(void)
+{
+    for (uint32_t base = 0; base < 40; base++) {
+        const int shift = attn_shift(base, true);
+
+        CHECK(attn_shift(base, false) == 0);
+        for (int j = 0; j < 100; j++) {
+            CHECK(attn_group(base, j + shift) == (base + (uint32_t)j) / 4);
+            CHECK((uint32_t)(j + shift) % 4 == (base + (uint32_t)j) % 4);
+        }
+    }
+}
+
+/* What a lane of a forward fragment ends up with is word column % 4 of (row, column / 4). */
+static void forward_words(void)
+{
+    for (int lane = 0; lane < 32; lane++) {
+        for (int i = 0; i < 4; i++) { /* values of a lane: (row, column) */
+            const int row = lane / 4 + i / 2 * 8, column = 2 * (lane % 4) + i % 2;
+            /* Row r comes from the even lane of the pair, r + 8 from the odd one. */
+            const int from = i < 2 ? lane & ~1 : lane | 1;
+
+            CHECK(attn_draw_row(from) == row);
+            CHECK(attn_draw_column(from) / 4 == column / 4);
+            /* An even lane takes words 0 and 1, an odd one 2 and 3. */
+            CHECK(column % 4 == (lane & 1) * 2 + i % 2);
+        }
+    }
+}
+
+/* In a transposed one it is word row % 4 of (column, row / 4). */
+static void backward_words(void)
+{
+    for (int lane = 0; lane < 32; lane++) {
+        for (int i = 0; i < 4; i++) {
+            const int row = lane / 4 + i / 2 * 8, column = 2 * (lane % 4) + i % 2;
+            const int from = (lane & ~12) | i << 2; /* the lane that draws call i */
+
+            CHECK(attn_turn_word(from) == i);
+            CHECK(attn_turn_column(from) == column);
+            CHECK(attn_turn_row(from) / 4 == row / 4);
+            CHECK(attn_turn_row(from) % 4 == 0);
+            CHECK(attn_turn_word(lane) == row % 4);
+        }
+    }
+}
+
+int main(void)
+{
+    RUN(parts_cover_all_rows);
+    RUN(bits_hold_every_key);
+    RUN(segments_of_all_lengths);
+    RUN(every_task_once);
+    RUN(places_agree_with_offsets);
+    RUN(forward_words);
+    RUN(backward_words);
+    return test_end();
+}
