@@ -6,10 +6,10 @@
 # language; finetune teaches it to tell good sentences from broken ones; score and mcc say how
 # well it does on sentences that it has never seen.  `make demo` runs it in a fresh folder.
 #   DEMO_DIR   where everything is put [a temporary directory, removed at the end]
-#   DEMO_LINES sentences for pretraining [50000]
+#   DEMO_LINES sentences for pretraining [30000]
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-lines=${DEMO_LINES:-50000}
+lines=${DEMO_LINES:-30000}
 if [ -n "${DEMO_DIR-}" ]; then
     mkdir -p "$DEMO_DIR"
     cd "$DEMO_DIR"
@@ -23,9 +23,9 @@ fi
 say() { printf '\n== %s\n' "$*"; }
 begin=$(date +%s)
 
-say "corpus: $lines sentences, 8000 with labels, 2000 to be scored"
+say "corpus: $lines sentences, 20000 with labels, 2000 to be scored"
 awk -v n="$lines" -v seed=1 -v good=1 -f "$here/grammar.awk" >text.txt
-awk -v n=8000 -v seed=2 -f "$here/grammar.awk" >train.tsv
+awk -v n=20000 -v seed=2 -f "$here/grammar.awk" >train.tsv
 awk -v n=2000 -v seed=3 -f "$here/grammar.awk" >test.tsv
 sed -n 1,5p train.tsv
 
@@ -33,7 +33,7 @@ say "vocab: a WordPiece vocabulary"
 vocab --size 400 -o base text.txt
 cat >base/config.json <<CONFIG
 {"model_type": "bert", "architectures": ["BertForMaskedLM"], "vocab_size": $(wc -l <base/vocab.txt),
- "hidden_size": 128, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 512,
+ "hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 512,
  "max_position_embeddings": 64, "type_vocab_size": 2, "hidden_act": "gelu", "layer_norm_eps": 1e-12,
  "hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1, "initializer_range": 0.02,
  "pad_token_id": 0}
@@ -41,12 +41,12 @@ CONFIG
 
 say "mlm-pretrain: a small BERT from scratch"
 tok -m base text.txt |
-    mlm-pretrain -m base --init --block 64 --batch 128 --accum 1 --lr 1e-3 --warmup 10% \
-        --epochs 2 --eval 2% -o pretrained >/dev/null
+    mlm-pretrain -m base --init --block 64 --batch 64 --accum 1 --lr 2e-3 --warmup 10% \
+        --epochs 3 --dropout 0 --eval 2% -o pretrained >/dev/null
 
 say "finetune: good or broken?"
 tok -m base --label 1 --text 2 train.tsv |
-    finetune -m pretrained --lr 3e-4 --batch 32 --epochs 4 --warmup 10% --eval 10% \
+    finetune -m pretrained --lr 5e-4 --batch 32 --epochs 4 --warmup 10% --eval 5% \
         --log log.jsonl -o judge
 
 say "score and mcc: 2000 sentences that it has not seen"
