@@ -530,7 +530,7 @@ gives() {
     sleep 0.5
     kill -TERM $pid
     wait $pid && return 1
-    kill $feeder 2>/dev/null
+    kill $feeder 2>/dev/null || true
     leaves_nothing out
 }
 
@@ -544,7 +544,7 @@ gives() {
     kill -KILL "$(cat pid)"
     rc=0
     wait $reader || rc=$?
-    kill $feeder 2>/dev/null
+    kill $feeder 2>/dev/null || true
     [ "$rc" -eq 65 ]
 }
 
