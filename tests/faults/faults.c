@@ -24,8 +24,9 @@
  *   FAULT_KEEP=1  files in FAULT_DIR after a failure are FAULT_CHECK's business
  *
  * Wrong are: death by another signal, another status, silence, a file left in FAULT_DIR,
- * success with other standard output than the run without faults.  Each is printed; the last
- * line is `N points, N wrong`, and the exit status is 1 when any was wrong.
+ * success with other standard output or fewer files than the run without faults, success after
+ * a write or sync that failed.  Each is printed; the last line is `N points, N wrong`, and the
+ * exit status is 1 when any was wrong.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -271,6 +272,7 @@ struct sweep {
     char out[4096], err[4096]; /* the child's standard output and error */
     char *good;                /* what it prints without faults */
     size_t n_good;
+    unsigned n_files;          /* and how many files it makes */
     bool keep;
     unsigned long points, wrong;
 };
@@ -363,6 +365,7 @@ static bool is_right(int status)
 }
 
 static char left_over[200]; /* the last thing found in FAULT_DIR */
+static unsigned found;      /* things found there */
 
 static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *at)
 {
@@ -370,8 +373,15 @@ static int remove_one(const char *path, const struct stat *st, int kind, struct 
     (void)kind;
     if (at->level == 0)
         return 0;
+    found++;
     snprintf(left_over, sizeof left_over, "%s", path);
     return remove(path);
+}
+
+static void empty_dir(struct sweep *s)
+{
+    found = 0;
+    nftw(s->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 static void judge(struct sweep *s, unsigned long n, int status)
@@ -380,6 +390,7 @@ static void judge(struct sweep *s, unsigned long n, int status)
                         WTERMSIG(status) == (how == HOW_KILL   ? SIGKILL
                                              : how == HOW_TERM ? SIGTERM
                                                                : 0);
+    const bool killed_there = how == HOW_KILL || how == HOW_TERM;
     struct stat st;
     char command[8192];
 
@@ -391,6 +402,9 @@ static void judge(struct sweep *s, unsigned long n, int status)
 
         if (len != s->n_good || memcmp(data, s->good, len) != 0)
             complain(s, n, "status 0, but other output");
+        else if (!gentle && !killed_there &&
+                 (chosen == CALL_WRITE || chosen == CALL_FSYNC))
+            complain(s, n, "status 0, as if nothing had happened");
         free(data);
     } else if (!killed && !is_right(WEXITSTATUS(status))) {
         complain(s, n, "status %d", WEXITSTATUS(status));
@@ -404,10 +418,11 @@ static void judge(struct sweep *s, unsigned long n, int status)
         if (system(command) != 0)
             complain(s, n, "status %d, and the check failed", WEXITSTATUS(status));
     }
-    left_over[0] = '\0';
-    nftw(s->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-    if (left_over[0] && status != 0 && !s->keep)
+    empty_dir(s);
+    if (found > 0 && status != 0 && !s->keep)
         complain(s, n, "status %d, left behind: %s", WEXITSTATUS(status), left_over);
+    if (found != s->n_files && status == 0 && !s->keep)
+        complain(s, n, "status 0, but %u files, not %u", found, s->n_files);
 }
 
 /* Makes n = 1, 2, ... fail; all of them up to `dense`, then as many again, evenly. */
@@ -485,7 +500,8 @@ static int sweep(int argc, char **argv, char **env)
     if (status != 0) {
         complain(&s, 0, "status %d without any fault", WEXITSTATUS(status));
     }
-    nftw(s.dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    empty_dir(&s);
+    s.n_files = found;
     if (how == HOW_SHORT || how == HOW_EINTR) {
         gentle = true;
         s.points = 1;
@@ -508,9 +524,9 @@ int __libc_start_main(main_function *main_, int argc, char **argv, void (*init)(
                       void (*fini)(void), void (*rtld_fini)(void), void *stack_end)
 {
     start_function *real;
-    void *found = dlsym(RTLD_NEXT, "__libc_start_main");
+    void *symbol = dlsym(RTLD_NEXT, "__libc_start_main");
 
-    memcpy(&real, &found, sizeof real);
+    memcpy(&real, &symbol, sizeof real);
     program = main_;
     return real(sweep, argc, argv, init, fini, rtld_fini, stack_end);
 }
