@@ -48,8 +48,7 @@ char *emu_room;
 static std::vector<fiber> fibers;
 static std::vector<barrier> warps;
 static barrier block_barrier;
-static std::vector<std::vector<char>> slots; /* of each warp: 2 x 32 x 64 bytes */
-static std::vector<int> turns;               /* of each lane: which half it writes next */
+static std::vector<std::vector<char>> slots; /* of each warp: 32 x 64 bytes */
 static void *main_sp;
 static fiber *current;
 static const std::function<void()> *body;
@@ -93,10 +92,8 @@ void emu_wait(bool whole_block)
 
 char (*emu_exchange(const void *mine, size_t bytes))[64]
 {
-    const size_t id = (size_t)(current - fibers.data());
     char(*slot)[64] = (char(*)[64])slots[(size_t)current->t.warp].data();
 
-    (void)id;
     memcpy(slot[current->t.lane], mine, bytes);
     emu_wait(false);
     return slot;
@@ -302,10 +299,10 @@ cudaError_t cudaGetLastError()
 }
 cudaError_t cudaMalloc(void **p, size_t n)
 {
-    *p = aligned_alloc(256, (n + 255) / 256 * 256);
-    if (*p)
-        memset(*p, 0xff, n);
-    return *p ? cudaSuccess : cudaErrorMemoryAllocation;
+    if (posix_memalign(p, 256, n)) /* to the byte, for the address sanitizer */
+        return cudaErrorMemoryAllocation;
+    memset(*p, 0xff, n);
+    return cudaSuccess;
 }
 cudaError_t cudaFree(void *p)
 {
