@@ -45,16 +45,6 @@ field() { sed -n "s/.*\"$1\":\([^,}]*\).*/\1/p" "$2"; }
 # A score TSV with four decimals.
 ids_of() { sed -n '/"id2label"/,/}/p' "$1/config.json" | grep -o '"[0-9]*": "[^"]*"' | sort -t'"' -k2n | tr -d ' \n'; }
 
-# wait_for COMMAND...: until it succeeds, 10 s at most
-wait_for() {
-    for _ in {1..500}; do
-        "$@" 2>/dev/null && return
-        sleep 0.02
-    done
-    echo "waited in vain for: $*" >&2
-    return 1
-}
-
 @test "a stream and a checkpoint become a model directory" {
     ft -o out --epochs 1 train.toks
     same "$(ls -A out)" "$(printf '%s\n' config.json model.safetensors provenance.json tokenizer_config.json vocab.txt)"

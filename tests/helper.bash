@@ -109,3 +109,13 @@ tiny_bert() {
         " \"vocab_size\": $(wc -l <"$dir/vocab.txt"), \"architectures\": [\"BertForMaskedLM\"]}" \
         >"$dir/config.json"
 }
+
+# wait_for COMMAND...: until it succeeds, 10 s at most
+wait_for() {
+    for _ in {1..500}; do
+        "$@" 2>/dev/null && return
+        sleep 0.02
+    done
+    echo "waited in vain for: $*" >&2
+    return 1
+}

@@ -33,14 +33,6 @@ timeless() { sed 's/,"ms":.*//; s/,"training_seconds":.*//' "$1"; }
 field() { sed -n "s/.*\"$1\":\([^,}]*\).*/\1/p" "${2:-/dev/stdin}"; }
 header_of() { zstd -dcq "$1" 2>/dev/null | head -c 3000 | tr -d '\0'; }
 
-wait_for() {
-    for _ in {1..500}; do
-        "$@" 2>/dev/null && return
-        sleep 0.02
-    done
-    echo "waited in vain for: $*" >&2
-    return 1
-}
 
 @test "a stream and a checkpoint become a model that transformers knows as masked LM" {
     mlm -o out --epochs 1 train.toks
