@@ -10,7 +10,7 @@
  * Conventions.  T tokens, S sequences, H width, A heads, D = H / A, I inner width, V words, C
  * classes, R picked rows.  Activations are (tokens, width) without padding; only embed and
  * attn see where sequences begin.  Weights are (out, in) as in checkpoints.  A gradient of a
- * parameter is always added to (+=); a gradient of an activation is written (=) unless said.
+ * parameter is added to (+=), a gradient of an activation is written (=), unless said.
  * All shapes and types are checked by the op_* wrappers before a slot sees them.
  * Results do not depend on the number of threads; sums have an order fixed by shape.
  * Softmax, norms and losses accumulate in fp32 at least.
@@ -90,6 +90,7 @@ struct linear_bwd {
     struct mat dx;    /* (T, K) out; absent: not wanted */
     bool dx_add;      /* dx += instead of = */
     struct mat dw;    /* (N, K) += */
+    bool dw_set;      /* dw = instead of +=: it may hold anything before */
     float *db;        /* (N) +=, or NULL */
 };
 
@@ -131,6 +132,7 @@ struct ffn_bwd {
     struct mat dmid;         /* (T, I) scratch */
     struct mat dx;           /* (T, H) += : the residual's gradient is in it already */
     struct mat dw1, dw2;     /* += */
+    bool dw_set;             /* dw1, dw2 = instead of += */
     float *db1, *db2;        /* += */
 };
 
@@ -199,12 +201,14 @@ struct param_run {
                                Untouched rows have p unchanged, g = m = v = 0: they are
                                skipped, exactly, when decay is 0 */
     int64_t cols;           /* of a row, where touched is used */
+    bool keep_g;            /* g is not zeroed: the next step writes it before it reads it */
 };
 
 /*
  * AdamW as torch.optim.AdamW: m = b1 m + (1-b1) g, v = b2 v + (1-b2) g², p -= lr decay p,
  * p -= lr / (1-b1^t) m / (sqrt(v) / sqrt(1-b2^t) + eps), with g := g * min(1, clip /
- * (norm + 1e-6)) as torch.nn.utils.clip_grad_norm_ (clip 0: none).  g is zeroed.
+ * (norm + 1e-6)) as torch.nn.utils.clip_grad_norm_ (clip 0: none).  g is zeroed but where
+ * its run keeps it.
  */
 struct adamw {
     float *p, *g, *m, *v;            /* flat buffers */

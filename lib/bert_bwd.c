@@ -25,7 +25,8 @@ static float *vector(const struct model *m, enum param_id id, int layer)
 }
 
 /* dy2 in d0 -> dy1 in d0. */
-static int ffn_backward(struct model *m, const struct layer_ops *o, int layer, struct err *e)
+static int ffn_backward(struct model *m, const struct pass *pass, const struct layer_ops *o,
+                        int layer, struct err *e)
 {
     const int64_t t = o->ffn.x.rows;
     const struct mat d0 = mat_head(m->plan.d0, t), d1 = mat_head(m->plan.d1, t);
@@ -41,6 +42,7 @@ static int ffn_backward(struct model *m, const struct layer_ops *o, int layer, s
                                 .dx = d0,
                                 .dw1 = gradient(m, PARAM_F1_W, layer),
                                 .dw2 = gradient(m, PARAM_F2_W, layer),
+                                .dw_set = pass->first,
                                 .db1 = vector(m, PARAM_F1_B, layer),
                                 .db2 = vector(m, PARAM_F2_B, layer)};
 
@@ -58,8 +60,8 @@ static int spread(struct model *m, struct mat to, struct mat rows, struct err *e
 }
 
 /* dy1 in d0 -> dx in d0. */
-static int attention_backward(struct model *m, const struct layer_ops *o, int layer,
-                              struct err *e)
+static int attention_backward(struct model *m, const struct pass *pass,
+                              const struct layer_ops *o, int layer, struct err *e)
 {
     const bool last = is_last(m, layer);
     const int64_t t = o->qkv.x.rows, r = o->proj.x.rows;
@@ -75,6 +77,7 @@ static int attention_backward(struct model *m, const struct layer_ops *o, int la
                                     .dy = norm.dx,
                                     .dx = mat_head(last ? m->plan.dout : d2, r),
                                     .dw = gradient(m, PARAM_O_W, layer),
+                                    .dw_set = pass->first,
                                     .db = vector(m, PARAM_O_B, layer)};
     const struct attn_bwd attn = {
         .fwd = &o->attn, .dy = d2, .dqkv = mat_head(m->plan.dqkv, t), .work = d1};
@@ -83,6 +86,7 @@ static int attention_backward(struct model *m, const struct layer_ops *o, int la
                              .dx = d0,
                              .dx_add = true,
                              .dw = gradient(m, PARAM_Q_W, layer),
+                             .dw_set = pass->first,
                              .db = vector(m, PARAM_Q_B, layer)};
 
     qkv.dw.rows *= 3; /* key and value follow */
@@ -109,7 +113,7 @@ int bert_backward(struct model *m, const struct pass *pass, struct err *e)
         struct layer_ops o;
 
         bert_layer_ops(m, pass, l, &o);
-        if (ffn_backward(m, &o, l, e) || attention_backward(m, &o, l, e))
+        if (ffn_backward(m, pass, &o, l, e) || attention_backward(m, pass, &o, l, e))
             return -1;
     }
     bert_embed_op(m, pass, &embed);

@@ -328,34 +328,44 @@ int model_reserve(struct model *m, const struct model_limits *l, struct err *e)
 
 /* ---- updating ---- */
 
-/* The word embedding, all other matrices, all vectors. */
-static int make_runs(const struct model *m, double decay, struct param_run run[3])
+enum { MAX_RUNS = 5 };
+
+static void add_run(struct param_run *run, int *n, int64_t from, int64_t to, double decay)
+{
+    const struct param_run r = {
+        .at = from, .n = to - from, .decay = (float)decay, .lr_scale = 1};
+
+    if (from < to)
+        run[(*n)++] = r;
+}
+
+/*
+ * The word embedding; position and type; the linear layers, whose gradients are written over
+ * and not added up from zero; an untied decoder; all vectors.
+ */
+static int make_runs(const struct model *m, double decay, struct param_run run[MAX_RUNS])
 {
     const struct params *p = &m->params;
     const struct param *word = params_find(p, PARAM_WORD, 0);
-    int64_t first = 0;
     int n = 0;
 
-    memset(run, 0, 3 * sizeof *run);
-    if (m->touched && decay == 0) {
-        run[n].n = first = word->n;
-        run[n].touched = m->touched;
-        run[n++].cols = word->cols;
+    add_run(run, &n, 0, word->n, decay);
+    if (m->touched) {
+        run[0].touched = m->touched;
+        run[0].cols = word->cols;
     }
-    run[n].at = first;
-    run[n].n = p->matrices - first;
-    run[n++].decay = (float)decay;
-    run[n].at = p->matrices;
-    run[n++].n = p->size - p->matrices;
-    for (int i = 0; i < n; i++)
-        run[i].lr_scale = 1;
+    add_run(run, &n, word->n, p->linear, decay);
+    add_run(run, &n, p->linear, p->linear_end, decay);
+    run[n - 1].keep_g = true;
+    add_run(run, &n, p->linear_end, p->matrices, decay);
+    add_run(run, &n, p->matrices, p->size, 0);
     return n;
 }
 
 int model_update(struct model *m, const struct model_update *u, double *norm, struct err *e)
 {
     const struct ops *o = &m->ops;
-    struct param_run run[3];
+    struct param_run run[MAX_RUNS];
     const int n_run = make_runs(m, u->weight_decay, run);
     const struct adamw adamw = {.p = m->p,
                                 .g = m->g,
@@ -377,6 +387,7 @@ int model_update(struct model *m, const struct model_update *u, double *norm, st
     if (o->be->sqnorm(o->dev, m->g, run, n_run, m->sumsq, e) ||
         o->be->adamw(o->dev, &adamw, e) || o->be->get(o->dev, &sum, m->sumsq, sizeof sum, e))
         return -1;
+    m->stale = true;
     *norm = sqrt(sum);
     return 0;
 }

@@ -87,6 +87,7 @@ struct model {
     float *g, *m, *v;  /* (params.size) */
     uint8_t *touched;  /* (V) words that ever had a gradient; NULL when the decoder is tied */
     double *sumsq;
+    bool stale; /* gradients of params.once are those of the last step, to be written over */
 
     void *memory;      /* device: activations */
     struct model_limits limits;
@@ -103,6 +104,7 @@ struct pass {
     struct seqs seqs;
     int32_t n_rows;
     bool train; /* dropout on, memory for the backward pass */
+    bool first; /* the first micro-batch of a step: see model.stale */
 };
 
 /*

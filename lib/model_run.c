@@ -180,6 +180,23 @@ static void add_losses(const struct model *m, const struct batch *b, double scal
 
 /* ---- the passes ---- */
 
+/*
+ * The first micro-batch of a step writes over the gradients that the update has left in the
+ * linear layers; one without rows, whose products are sums over nothing, cannot.
+ */
+static int gradient_open(struct model *m, struct pass *pass, struct err *e)
+{
+    const struct params *p = &m->params;
+    const bool stale = m->stale;
+
+    m->stale = false;
+    pass->first = stale && pass->n_rows > 0;
+    if (!stale || pass->first)
+        return 0;
+    return m->ops.be->zero(m->ops.dev, m->g + p->linear,
+                           (size_t)(p->linear_end - p->linear) * sizeof *m->g, e);
+}
+
 int model_gradient(struct model *m, const struct batch *b, double scale, uint32_t step,
                    struct loss_sum *sum, struct err *e)
 {
@@ -188,6 +205,8 @@ int model_gradient(struct model *m, const struct batch *b, double scale, uint32_
     if (!m->train)
         return err_set(e, ERR_INTERNAL, "model_gradient without memory for training");
     if (m->ops.be->set_step(m->ops.dev, m->seed, step, e) || upload(m, b, true, &pass, e))
+        return -1;
+    if (gradient_open(m, &pass, e))
         return -1;
     if (bert_forward(m, &pass, e) || head_forward(m, &pass, e) ||
         head_loss(m, &pass, scale, true, e) || head_backward(m, &pass, e) ||

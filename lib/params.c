@@ -89,6 +89,14 @@ static void place_all(struct params *p, const struct config *c, bool mlm, bool v
     }
 }
 
+/* An untied decoder is the last matrix. */
+static int64_t decoder_at(const struct params *p)
+{
+    const struct param *decoder = params_find(p, PARAM_DECODER_W, 0);
+
+    return decoder ? decoder->at : p->matrices;
+}
+
 int params_plan(struct params *p, const struct config *c, bool mlm, struct err *e)
 {
     const size_t slots = (size_t)PARAM_COUNT * (size_t)c->layers;
@@ -107,6 +115,8 @@ int params_plan(struct params *p, const struct config *c, bool mlm, struct err *
     place_all(p, c, mlm, false);
     p->size = (p->size + ALIGN - 1) / ALIGN * ALIGN;
     p->matrices = p->size;
+    p->linear = params_find(p, PARAM_Q_W, 0)->at;
+    p->linear_end = decoder_at(p);
     place_all(p, c, mlm, true);
     p->size = (p->size + ALIGN - 1) / ALIGN * ALIGN;
     return 0;

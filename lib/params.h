@@ -46,6 +46,9 @@ struct params {
     int64_t size;       /* floats of a flat buffer, gaps included */
     int64_t trained;    /* floats without the gaps */
     int64_t matrices;   /* floats before the first vector */
+    /* From linear to linear_end are the weights of all linear layers but a decoder, the
+       gradient of each of which one product writes whole. */
+    int64_t linear, linear_end;
 };
 
 /* Lays out the tensors of a model with a classification or a masked-LM head. */

@@ -3,6 +3,7 @@
 #include "cpu.h"
 
 #include <math.h>
+#include <string.h>
 
 enum { CHUNK = 32768 }; /* floats of one call; rows of a table are not cut */
 
@@ -149,13 +150,14 @@ struct adamw_job {
 struct adamw_step {
     const struct adamw *a;
     float clip, rate, keep, root; /* root: 1 / sqrt(1 - beta2^t) */
+    bool keep_g;
 };
 
 MULTI_ISA
 static void adamw_rows(void *ctx, int64_t at, int64_t n)
 {
     const struct adamw_step *s = ctx;
-    float *p = s->a->p + at, *g = s->a->g + at, *m = s->a->m + at, *v = s->a->v + at;
+    float *p = s->a->p + at, *m = s->a->m + at, *v = s->a->v + at, *g = s->a->g + at;
     const float beta1 = s->a->beta1, beta2 = s->a->beta2, eps = s->a->eps;
     const float one_beta1 = 1 - beta1, one_beta2 = 1 - beta2;
     const float clip = s->clip, rate = s->rate, keep = s->keep, root = s->root;
@@ -169,8 +171,9 @@ static void adamw_rows(void *ctx, int64_t at, int64_t n)
         m[i] = mean;
         v[i] = square;
         p[i] = p[i] * keep - rate * (mean / (sqrtf(square) * root + eps));
-        g[i] = 0;
     }
+    if (!s->keep_g)
+        memset(g, 0, (size_t)n * sizeof *g);
 }
 
 static void adamw_chunk(void *ctx, int64_t i, int thread)
@@ -183,6 +186,7 @@ static void adamw_chunk(void *ctx, int64_t i, int thread)
     const double lr = (double)a->lr * (double)r->lr_scale;
 
     (void)thread;
+    step.keep_g = r->keep_g;
     step.rate = (float)(lr / (1 - pow((double)a->beta1, (double)a->t)));
     step.keep = (float)(1 - lr * (double)r->decay);
     step.root = (float)(1 / sqrt(1 - pow((double)a->beta2, (double)a->t)));

@@ -39,7 +39,7 @@ int cpu_ffn_bwd(struct dev *d, const struct ffn_bwd *b, struct err *e)
     g[0] = gemm_dx(&b->dy, &a->w2, &b->dmid, false);
     g[0].after = dmid_after;
     g[0].ctx = &job;
-    g[1] = gemm_dw(&b->dy, &a->mid, &b->dw2);
+    g[1] = gemm_dw(&b->dy, &a->mid, &b->dw2, b->dw_set);
     if (b->db2) {
         g[1].after = linear_bias_after;
         g[1].ctx = &bias2;
@@ -47,7 +47,7 @@ int cpu_ffn_bwd(struct dev *d, const struct ffn_bwd *b, struct err *e)
     if (gemm_run(d, g, 2, e) != 0)
         return -1;
     g[0] = gemm_dx(&b->dmid, &a->w1, &b->dx, true);
-    g[1] = gemm_dw(&b->dmid, &a->x, &b->dw1);
+    g[1] = gemm_dw(&b->dmid, &a->x, &b->dw1, b->dw_set);
     if (b->db1) {
         g[1].after = linear_bias_after;
         g[1].ctx = &bias1;

@@ -78,12 +78,12 @@ struct gemm gemm_dx(const struct mat *dy, const struct mat *w, const struct mat 
     return cut(g, TILE_ROWS, TILE_COLUMNS);
 }
 
-struct gemm gemm_dw(const struct mat *dy, const struct mat *x, const struct mat *dw)
+struct gemm gemm_dw(const struct mat *dy, const struct mat *x, const struct mat *dw, bool set)
 {
     const struct gemm g = {
         .trans_a = 'T', .trans_b = 'N', .m = dy->cols, .n = x->cols, .k = dy->rows,
         .a = dy->p, .lda = dy->ld, .b = x->p, .ldb = x->ld, .c = dw->p, .ldc = dw->ld,
-        .beta = 1.0f};
+        .beta = set ? 0.0f : 1.0f};
 
     return cut(g, TILE_COLUMNS, TILE_ROWS);
 }

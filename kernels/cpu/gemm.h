@@ -28,7 +28,7 @@ struct gemm {
 
 struct gemm gemm_forward(const struct mat *x, const struct mat *w, const struct mat *y);
 struct gemm gemm_dx(const struct mat *dy, const struct mat *w, const struct mat *dx, bool add);
-struct gemm gemm_dw(const struct mat *dy, const struct mat *x, const struct mat *dw);
+struct gemm gemm_dw(const struct mat *dy, const struct mat *x, const struct mat *dw, bool set);
 
 int gemm_run(struct dev *d, const struct gemm *g, int n, struct err *e) MUST_USE;
 

@@ -88,7 +88,7 @@ int cpu_linear_bwd(struct dev *d, const struct linear_bwd *b, struct err *e)
     if (b->dx.p)
         g[n++] = gemm_dx(&b->dy, &a->w, &b->dx, b->dx_add);
     if (b->dw.p) {
-        g[n] = gemm_dw(&b->dy, &a->x, &b->dw);
+        g[n] = gemm_dw(&b->dy, &a->x, &b->dw, b->dw_set);
         if (b->db) {
             g[n].after = linear_bias_after;
             g[n].ctx = &bias;

@@ -102,7 +102,7 @@ int cpu_vocab_loss(struct dev *d, const struct vocab_loss *a, struct err *e)
 
             g[0] = gemm_dx(&j.z, &a->w, &dx, false);
         }
-        g[1] = gemm_dw(&j.z, &logits.x, &a->dw);
+        g[1] = gemm_dw(&j.z, &logits.x, &a->dw, false);
         if (a->db) {
             g[1].after = linear_bias_after;
             g[1].ctx = &bias;

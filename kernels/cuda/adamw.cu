@@ -17,6 +17,7 @@ struct run_part {
     int64_t cols;
     float rate, keep; /* lr / (1 - beta1^t), 1 - lr decay */
     int by_4;         /* at, n and cols are multiples of 4 */
+    int keep_g;       /* g is not zeroed */
 };
 
 struct run_list {
@@ -132,6 +133,7 @@ static int64_t list_runs(const struct param_run *run, int n, bool skip_decayed,
         r->by_4 = r->at % 4 == 0 && r->n % 4 == 0 && (!r->touched || r->cols % 4 == 0);
         r->chunks = index_cut(r->n, CHUNK);
         r->rate = r->keep = 0;
+        r->keep_g = run[i].keep_g;
         chunks += r->chunks;
         l->n++;
     }
@@ -182,7 +184,7 @@ __device__ static inline void adamw_one(const adamw_arg &a, const adamw_step &s,
 }
 
 /*
- * The update of a chunk; g is zeroed and the shadow written in the same pass.  The factor
+ * The update of a chunk; g is zeroed, where the run does not keep it, and the shadow written in the same pass.  The factor
  * of the gradient is made here of *sumsq, so that the host need not wait for it.  Grid: a
  * block a chunk, RUN_THREADS threads.  CPU: adamw_rows.
  */
@@ -219,7 +221,8 @@ static __global__ void __launch_bounds__(RUN_THREADS)
         store4<FAST>(a.p + i, p, 1);
         store4<FAST>(a.m + i, m, 1);
         store4<FAST>(a.v + i, v, 1);
-        store4<FAST>(a.g + i, make_float4(0, 0, 0, 0), 1);
+        if (!r.keep_g)
+            store4<FAST>(a.g + i, make_float4(0, 0, 0, 0), 1);
         if (a.shadow)
             store4<FAST>(a.shadow + i, p, 1);
     });

@@ -32,7 +32,7 @@ int cuda_ffn_bwd(struct dev *d, const struct ffn_bwd *b, struct err *e)
         return err_set(e, ERR_INTERNAL,
                        "ffn's backward pass needs what was before the GELU");
     if (gemm_dx(d, &b->dy, &a->w2, &b->dmid, false, op, e) ||
-        gemm_dw(d, &b->dy, &a->mid, &b->dw2, op, e) ||
+        gemm_dw(d, &b->dy, &a->mid, &b->dw2, b->dw_set, op, e) ||
         (b->db2 && column_sums(d, &b->dy, b->db2, op, e)))
         return -1;
     if ((a->act != ACT_NONE || b->db1) &&
@@ -40,5 +40,5 @@ int cuda_ffn_bwd(struct dev *d, const struct ffn_bwd *b, struct err *e)
         return -1;
     if (gemm_dx(d, &b->dmid, &a->w1, &b->dx, true, op, e))
         return -1;
-    return gemm_dw(d, &b->dmid, &a->x, &b->dw1, op, e);
+    return gemm_dw(d, &b->dmid, &a->x, &b->dw1, b->dw_set, op, e);
 }

@@ -358,7 +358,7 @@ int gemm_dx(struct dev *d, const struct mat *dy, const struct mat *w,
 }
 
 int gemm_dw(struct dev *d, const struct mat *dy, const struct mat *x,
-            const struct mat *dw, const char *op, struct err *e)
+            const struct mat *dw, bool set, const char *op, struct err *e)
 {
     struct product p = {};
 
@@ -371,7 +371,7 @@ int gemm_dw(struct dev *d, const struct mat *dy, const struct mat *x,
     p.s.ldc = dw->ld;
     p.s.in = d->act;
     p.s.out = DT_F32;
-    p.s.add = 1;
+    p.s.add = !set;
     p.a = x->p;
     p.b = dy->p;
     p.c = dw->p;

@@ -18,9 +18,9 @@ int gemm_forward(struct dev *d, const struct mat *x, const struct mat *w, const 
 /* dx = dy W, or += with `add`. */
 int gemm_dx(struct dev *d, const struct mat *dy, const struct mat *w,
             const struct mat *dx, bool add, const char *op, struct err *e);
-/* dw += dyᵀ x; dw is fp32. */
+/* dw += dyᵀ x, or = with `set`; dw is fp32. */
 int gemm_dw(struct dev *d, const struct mat *dy, const struct mat *x,
-            const struct mat *dw, const char *op, struct err *e);
+            const struct mat *dw, bool set, const char *op, struct err *e);
 
 int gemm_open(struct dev *d, struct err *e);
 void gemm_close(struct dev *d);

@@ -40,5 +40,5 @@ int cuda_linear_bwd(struct dev *d, const struct linear_bwd *b, struct err *e)
         return -1;
     if (b->dx.p && gemm_dx(d, &dy, &a->w, &b->dx, b->dx_add, "linear_bwd", e))
         return -1;
-    return b->dw.p ? gemm_dw(d, &dy, &a->x, &b->dw, "linear_bwd", e) : 0;
+    return b->dw.p ? gemm_dw(d, &dy, &a->x, &b->dw, b->dw_set, "linear_bwd", e) : 0;
 }

@@ -403,11 +403,46 @@ static void unused_words_stay_as_they_are(void)
     }
     CHECK(changed > 3 && changed < 25);
     for (int64_t i = 0; i < m->params.size; i++)
-        CHECK(m->g[i] == 0);
+        CHECK(m->g[i] == 0 || (i >= m->params.linear && i < m->params.linear_end));
     free(before);
     free(after);
     free(moment);
     free(touched);
+    model_close(m);
+    batch_free(&b);
+}
+
+/*
+ * The gradients of a step are the same bits in a new model and in one that has those of a
+ * step before, also where the first micro-batch has no rows to write over them.
+ */
+static void a_step_forgets_the_one_before(void)
+{
+    static const struct model_update u = {.lr = 1e-2, .beta1 = 0.9, .beta2 = 0.999,
+                                          .eps = 1e-8, .clip = 1, .t = 1};
+    struct err e = {0};
+    struct batch b = {0}, empty;
+    struct model *m = open_trial(&plain, NULL, &e);
+    float *p, *g;
+    double norm;
+
+    CHECK(m && !reserve(m, true, &e) && !fill(&b, m, 0, SEQUENCES, &e));
+    empty = b;
+    empty.n_rows = 0;
+    p = state(m, STATE_PARAMS, &e);
+    CHECK(p && !model_gradient(m, &b, scale, 2, NULL, &e));
+    g = mem_alloc((size_t)m->params.size, sizeof *g, "gradients", &e);
+    CHECK(g);
+    memcpy(g, m->g, (size_t)m->params.size * sizeof *g);
+    for (int with_empty = 0; with_empty < 2; with_empty++) {
+        CHECK(!model_update(m, &u, &norm, &e) && !model_state_set(m, STATE_PARAMS, p, &e));
+        CHECK(!with_empty || !model_gradient(m, &empty, scale, 2, NULL, &e));
+        CHECK(!model_gradient(m, &b, scale, 2, NULL, &e));
+        CHECK_MSG(!memcmp(g, m->g, (size_t)m->params.size * sizeof *g), "with_empty %d",
+                  with_empty);
+    }
+    free(p);
+    free(g);
     model_close(m);
     batch_free(&b);
 }
@@ -747,6 +782,7 @@ int main(void)
     RUN(threads_give_the_same_bits);
     RUN(micro_batches_add_up);
     RUN(dropout_is_a_function_of_the_step);
+    RUN(a_step_forgets_the_one_before);
     RUN(unused_words_stay_as_they_are);
     RUN(a_resumed_run_has_the_same_bits);
     RUN(what_is_written_is_read);

@@ -50,10 +50,11 @@ static void linear_one(int64_t t, int64_t n, int64_t k, enum activation act, boo
     b.dx = rig_mat(plain ? NULL : dx, t, k);
     b.dx_add = !plain;
     b.dw = rig_mat(dw, n, k);
+    b.dw_set = plain && t > 0;
     b.db = plain ? NULL : rig_floats(db, n);
     NEED(rig->b->linear_bwd(rig->d, &b, &rig->e));
     rig_gradient("dx", b.dx.p, plain ? NULL : dx, c.x, t * k, linear_value, &c);
-    rig_gradient("dw", b.dw.p, dw, c.w, n * k, linear_value, &c);
+    rig_gradient("dw", b.dw.p, b.dw_set ? NULL : dw, c.w, n * k, linear_value, &c);
     if (!plain)
         rig_gradient("db", b.db, db, c.b, n, linear_value, &c);
     rig_reset();
@@ -190,12 +191,13 @@ static void ffn_one(int64_t t, int64_t h, int64_t i, enum activation act)
     b.dx = rig_mat(dx, t, h);
     b.dw1 = rig_mat(dw1, i, h);
     b.dw2 = rig_mat(dw2, h, i);
+    b.dw_set = t % 2 == 1;
     b.db1 = rig_floats(db1, i);
     b.db2 = rig_floats(db2, h);
     NEED(rig->b->ffn_bwd(rig->d, &b, &rig->e));
     rig_gradient("dx", b.dx.p, dx, c.x, t * h, ffn_value, &c);
-    rig_gradient("dw1", b.dw1.p, dw1, c.w1, i * h, ffn_value, &c);
-    rig_gradient("dw2", b.dw2.p, dw2, c.w2, i * h, ffn_value, &c);
+    rig_gradient("dw1", b.dw1.p, b.dw_set ? NULL : dw1, c.w1, i * h, ffn_value, &c);
+    rig_gradient("dw2", b.dw2.p, b.dw_set ? NULL : dw2, c.w2, i * h, ffn_value, &c);
     rig_gradient("db1", b.db1, db1, c.b1, i, ffn_value, &c);
     rig_gradient("db2", b.db2, db2, c.b2, h, ffn_value, &c);
     /* Inference: nothing is kept. */
