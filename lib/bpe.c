@@ -296,11 +296,24 @@ static int whole_word(const struct vocabmap *v, const uint8_t *word, size_t n, i
     return 0;
 }
 
+int64_t bpe_merge(const struct bpe *b, struct bpe_scratch *s, uint32_t *ids, size_t count,
+                  struct err *e)
+{
+    if (count <= 1)
+        return (int64_t)count;
+    if (count <= SHORT_WORD)
+        return (int64_t)merge_short(b, ids, count);
+    if (count >= UINT32_MAX / 4)
+        return err_set(e, ERR_DATA, "a word of %zu symbols is too long", count);
+    if (mem_grow(&s->symbol, &s->cap, count, sizeof *s->symbol, e) ||
+        mem_grow(&s->heap, &s->heap_cap, count * 3, sizeof *s->heap, e))
+        return -1;
+    return (int64_t)merge_long(b, s, ids, count);
+}
+
 int64_t bpe_word(const struct bpe *b, const struct vocabmap *v, const uint8_t *word, size_t n,
                  struct bpe_scratch *s, uint32_t *ids, struct err *e)
 {
-    size_t count;
-
     if (b->whole) {
         int64_t id;
 
@@ -311,15 +324,5 @@ int64_t bpe_word(const struct bpe *b, const struct vocabmap *v, const uint8_t *w
             return 1;
         }
     }
-    count = first_symbols(b, word, n, ids);
-    if (count <= 1)
-        return (int64_t)count;
-    if (count <= SHORT_WORD)
-        return (int64_t)merge_short(b, ids, count);
-    if (count >= UINT32_MAX / 4)
-        return err_set(e, ERR_DATA, "a word of %zu bytes is too long", n);
-    if (mem_grow(&s->symbol, &s->cap, count, sizeof *s->symbol, e) ||
-        mem_grow(&s->heap, &s->heap_cap, count * 3, sizeof *s->heap, e))
-        return -1;
-    return (int64_t)merge_long(b, s, ids, count);
+    return bpe_merge(b, s, ids, first_symbols(b, word, n, ids), e);
 }

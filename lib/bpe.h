@@ -58,5 +58,8 @@ void bpe_free(struct bpe *b);
 /* Writes the ids of a word of n bytes, at most n of them; returns how many, or -1 and *e. */
 int64_t bpe_word(const struct bpe *b, const struct vocabmap *v, const uint8_t *word, size_t n,
                  struct bpe_scratch *s, uint32_t *ids, struct err *e) MUST_USE;
+/* Merges n symbols in place, as the reference does; returns how many are left, or -1 and *e. */
+int64_t bpe_merge(const struct bpe *b, struct bpe_scratch *s, uint32_t *ids, size_t n,
+                  struct err *e) MUST_USE;
 
 #endif
