@@ -50,6 +50,20 @@ void encoder_specials_in_text(struct encoder *enc, bool allowed)
     enc->specials = allowed;
 }
 
+void encoder_watch(struct encoder *enc, const struct encoder_watcher *watcher)
+{
+    enc->watcher = watcher;
+}
+
+/* Tells the watcher, when there is one; ids of the event start at `first`. */
+static int tell(const struct encoder *enc, int kind, const uint8_t *p, size_t n, size_t first)
+{
+    const struct encoder_event event = {.kind = kind, .p = p, .n = n, .first = first,
+                                        .raw = enc->in_raw};
+
+    return enc->watcher ? enc->watcher->see(enc->watcher->ctx, &event, enc->e) : 0;
+}
+
 void memo_store(struct memo_entry *m, const struct memo_key *k, unsigned tag,
                 const struct tok_ids *out, size_t from)
 {
@@ -103,6 +117,19 @@ static int raw_text(struct encoder *enc, const uint8_t *p, size_t n)
     return rc;
 }
 
+/* Every word through the model, one after the other. */
+static int flush_watched(struct encoder *enc, const struct word_queue *queue, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        const struct queued *q = &queue->at[i];
+        const size_t from = enc->out->n;
+
+        if (encoder_model(enc, q->p, q->n) || tell(enc, ENCODER_WORD, q->p, q->n, from))
+            return -1;
+    }
+    return 0;
+}
+
 int encoder_flush(struct encoder *enc)
 {
     struct word_queue *queue = &enc->queue[enc->level];
@@ -110,6 +137,8 @@ int encoder_flush(struct encoder *enc)
     const unsigned n = queue->n;
 
     queue->n = 0;
+    if (enc->watcher)
+        return flush_watched(enc, queue, n);
     for (unsigned i = 0; i < n; i++) {
         const struct queued *q = &queue->at[i];
         const size_t from = out->n;
@@ -220,13 +249,14 @@ static int split_words(struct encoder *enc, const uint8_t *p, size_t n)
     return 0;
 }
 
-static int put_token(struct encoder *enc, uint32_t id)
+/* The added token that was found at p + piece->at. */
+static int put_added(struct encoder *enc, const struct added_piece *piece, const uint8_t *p)
 {
     if (encoder_room(enc, 1))
         return -1;
-    enc->out->id[enc->out->n] = id;
+    enc->out->id[enc->out->n] = piece->token->id;
     enc->out->start[enc->out->n++] = 1;
-    return 0;
+    return tell(enc, ENCODER_ADDED, p + piece->at, piece->n, enc->out->n - 1);
 }
 
 int encoder_text(struct encoder *enc, const uint8_t *p, size_t n)
@@ -243,10 +273,13 @@ int encoder_text(struct encoder *enc, const uint8_t *p, size_t n)
         return -1;
     p = (const uint8_t *)enc->normal.data;
     n = enc->normal.len;
+    enc->in_raw = false;
+    if (tell(enc, ENCODER_NORMALIZED, p, n, enc->out->n))
+        return -1;
     if (t->added.normalized.n == 0)
         return split_words(enc, p, n);
     while (added_next(&t->added, &t->added.normalized, enc->specials, p, n, &walk, &piece)) {
-        if (piece.token ? put_token(enc, piece.token->id)
+        if (piece.token ? put_added(enc, &piece, p)
                         : split_words(enc, p + piece.at, piece.n))
             return -1;
     }
@@ -258,7 +291,7 @@ int encoder_encode(struct encoder *enc, const char *text, size_t n, struct tok_i
 {
     const struct tokenizer *t = enc->t;
     const uint8_t *p = (const uint8_t *)text;
-    const bool fast = t->bert && t->added.normalized.n == 0;
+    const bool fast = t->bert && t->added.normalized.n == 0 && !enc->watcher;
     struct added_walk walk = {0};
     struct added_piece piece;
 
@@ -269,8 +302,10 @@ int encoder_encode(struct encoder *enc, const char *text, size_t n, struct tok_i
     while (added_next(&t->added, &t->added.raw, enc->specials, p, n, &walk, &piece)) {
         const uint8_t *at = p + piece.at;
 
-        if (piece.token ? put_token(enc, piece.token->id)
+        enc->in_raw = true;
+        if (piece.token ? put_added(enc, &piece, p)
             : fast      ? encoder_bert(enc, at, piece.n)
+            : tell(enc, ENCODER_STRETCH, at, piece.n, ids->n) != 0 ? -1
                         : encoder_text(enc, at, piece.n))
             return -1;
     }

@@ -58,6 +58,8 @@ struct encoder {
     struct word_queue queue[2]; /* the second is for words within a piece of raw text */
     int level;                  /* the queue in use */
     bool specials;
+    const struct encoder_watcher *watcher; /* NULL: none */
+    bool in_raw;                           /* the text at hand is the one that was given */
     struct err *e; /* of the call at hand */
 };
 

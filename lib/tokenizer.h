@@ -53,6 +53,24 @@ int encoder_encode(struct encoder *enc, const char *text, size_t n, struct tok_i
                    struct err *e) MUST_USE;
 void encoder_specials_in_text(struct encoder *enc, bool allowed);
 
+/*
+ * What an encoder says of its work to one who watches: each stretch of the text between added
+ * tokens, what it is when normalized, its words as the model gets them, and the added tokens.
+ * The ids of an event are those from `first` on that are in *ids when it is told.
+ */
+struct encoder_event {
+    enum { ENCODER_STRETCH, ENCODER_NORMALIZED, ENCODER_WORD, ENCODER_ADDED } kind;
+    const uint8_t *p; /* (n) the bytes that it is about, until the callback returns */
+    size_t n, first;
+    bool raw; /* p is in the text that was given; else in a text that the encoder made */
+};
+struct encoder_watcher {
+    int (*see)(void *ctx, const struct encoder_event *event, struct err *e); /* -1 ends all */
+    void *ctx;
+};
+/* Every step is then really taken, without fast paths and memos; NULL: nobody watches. */
+void encoder_watch(struct encoder *enc, const struct encoder_watcher *watcher);
+
 /* "wordpiece", "bpe". */
 const char *tokenizer_kind(const struct tokenizer *t);
 /* 32 hex digits: XXH3-128 of the tokenizer's behaviour, however its files are spelled. */
