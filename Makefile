@@ -28,15 +28,16 @@ L0 = err mem msg par opt template utf8 lengths stop
 L1 = io zio zio_out intern tokblock tokchain tokheader tokstream tokunit \
      tokstream_read tokstream_write tokcheck utf8fix feed gunzip unpack jsontext \
      members source columns delim jsonl detect labelcheck chunk rows records modelpath
-L2 = unidata normalize pretoken trie vocabmap wordpiece bpe added jsonscan tokvocab \
+L2 = unidata uniprop marks normalize pretoken trie vocabmap wordpiece bpe added jsonscan tokvocab \
      tokjson tokfiles tokenizer tokencode bertscan decode tokenize detok
-L2_TRAIN = wordcount pairmerge vocabfiles vocabtrain
+L2_TRAIN = wordcount vocablist alphabet pairmerge seedpieces piecesum piecetrain \
+    spmwrite vocabjson vocabfiles vocabtrain
 L3 = dataset batch mask order labels schedule split seen shard_out shard stat
 L4 = backend config tensorfile safetensors safetensors_write zipdir pickle_vm pickle weights \
      modeldir params arena init model model_load model_run model_tensors bert bert_bwd \
      heads checkpoint
 L5 = scores scores_read metrics metrics_rank metrics_random metrics_boot report report_json
-L6 = scoring train train_input train_classify train_mlm train_loop train_log train_state \
+L6 = scoring train train_main train_input train_classify train_mlm train_loop train_log train_state \
      train_output
 KERNELS = $(patsubst kernels/cpu/%.c,%,$(wildcard kernels/cpu/*.c))
 
@@ -156,8 +157,9 @@ bench-ops: $(O)/bench/bench_ops
 # ---- what users run ----
 check: deps
 	@$(MAKE) --no-print-directory -j$(JOBS) tools units
+	@$(MAKE) --no-print-directory -j$(JOBS) BUNDLE_CUDA=no bundle-folder
 	@BERTUTILS_BIN='$(abspath $(BIN))' BERTUTILS_FAULTS='$(abspath $(O))/faults/faults.so' \
-	    tests/run -u $(O)/unit $(TESTS)
+	    BERTUTILS_BUNDLE='$(abspath $(BUNDLED))' tests/run -u $(O)/unit $(TESTS)
 demo: deps
 	@$(MAKE) --no-print-directory -j$(JOBS) tools
 	@PATH='$(abspath $(BIN)):'"$$PATH" sh pipelines/demo.sh
@@ -193,6 +195,8 @@ $(GPU_TESTS): $(O)/gpu/%: $(O)/tests/gpu/%.o $(unit_objects)
 	@mkdir -p $(@D)
 	$(SAY_LINK)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(LIBS_model)
+# The tests of the op table, which can be run on a GPU too.
+OP_UNITS = $(filter test_ops%,$(UNITS))
 gpu-tests: $(GPU_TESTS)
 check-gpu:
 	@if [ ! -f $(PLUGIN) ] && ! command -v $(NVCC) >/dev/null; then \
@@ -206,6 +210,37 @@ check-emu:
 	@for order in forward reverse; do echo "== threads $$order"; EMU_ORDER=$$order \
 	    BERTUTILS_CUDA='$(abspath $(O))/emu/cuda.so' sh tests/gpu/run $(O)/unit $(O)/gpu || \
 	    exit 1; done
+# One folder that runs where nothing can be installed, and a tar.gz of it; the plug-in is in it
+# where there is one, or nvcc to make it.  BUNDLE_CUDA=no leaves cublasLt (half a GB) out.
+BUNDLE ?= $(O)/bundle
+BUNDLE_NAME = bertutils-$(shell sed -n 's/.*_VERSION "\(.*\)"/\1/p' lib/version.h)-$(shell uname -m)
+BUNDLED = $(BUNDLE)/$(BUNDLE_NAME)
+# Libraries come from beside the executable alone: DT_RPATH also serves what they need in turn.
+BUNDLE_LDFLAGS = -Wl,--disable-new-dtags -Wl,-rpath,'$$ORIGIN/../lib'
+ifdef RELOCATABLE
+$(TOOLS:%=$(BIN)/%): LDFLAGS += $(BUNDLE_LDFLAGS)
+endif
+BUNDLE_TOOLS = $(TOOLS:%=$(BUNDLED)/bin/%)
+BUNDLE_UNITS = $(OP_UNITS:%=$(BUNDLED)/libexec/%)
+BUNDLE_GPU = $(patsubst $(O)/gpu/%,$(BUNDLED)/libexec/%,$(GPU_TESTS))
+$(BUNDLE_UNITS): $(BUNDLED)/libexec/%: $(O)/tests/unit/%.o $(unit_objects)
+$(BUNDLE_GPU): $(BUNDLED)/libexec/%: $(O)/tests/gpu/%.o $(unit_objects)
+$(BUNDLED)/libexec/bench_ops: $(O)/tests/bench/bench_ops.o $(unit_objects)
+BUNDLE_LIBEXEC = $(BUNDLE_UNITS) $(BUNDLE_GPU) $(BUNDLED)/libexec/bench_ops
+$(BUNDLE_LIBEXEC):
+	@mkdir -p $(@D)
+	$(SAY_LINK)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(BUNDLE_LDFLAGS) -o $@ $(filter %.o,$^) $(LIBS_model)
+bundle-programs: $(BUNDLE_LIBEXEC)
+	@$(MAKE) --no-print-directory BIN='$(BUNDLED)/bin' RELOCATABLE=yes tools
+bundle-folder: bundle-programs
+	@CUDA_HOME='$(CUDA_HOME)' BUNDLE_CUDA='$(BUNDLE_CUDA)' sh pipelines/bundle.sh fill $(BUNDLED) \
+	    $(wildcard $(PLUGIN))
+bundle:
+	@if command -v $(NVCC) >/dev/null || [ -f $(PLUGIN) ]; then \
+	    $(MAKE) --no-print-directory -j$(JOBS) cuda; fi
+	@$(MAKE) --no-print-directory -j$(JOBS) bundle-folder
+	@sh pipelines/bundle.sh pack $(BUNDLED)
 lint:
 	@sh tests/lint.sh
 
@@ -229,6 +264,6 @@ uninstall:
 clean:
 	rm -rf $(O) $(O)-asan $(TOOLS:%=$(BIN)/%) $(PLUGIN)
 
-.PHONY: all tools cuda gpu-tests check-gpu check-emu units deps check check-asan demo parity \
+.PHONY: all tools cuda gpu-tests check-gpu check-emu bundle bundle-folder bundle-programs units deps check check-asan demo parity \
         parity-tools bench bench-ops fuzz fuzzers lint install uninstall clean
 -include $(shell find $(O) -name '*.d' 2>/dev/null)

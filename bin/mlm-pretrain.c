@@ -3,10 +3,6 @@
 #include "opt.h"
 #include "train.h"
 
-#include <signal.h>
-#include <stdlib.h>
-#include <unistd.h>
-
 static const struct opt options[] = {
     TRAIN_OPTIONS_MODEL,
     {"block", 0, OPT_INT, TRAIN_AT(block), "N",
@@ -44,42 +40,13 @@ static const struct opt_tool tool = {
     .n_options = sizeof options / sizeof *options,
 };
 
-/* A signal before there is anything to save. */
-static void interrupted(int signal)
-{
-    static const char text[] =
-        "mlm-pretrain: stopped before the first step; nothing to save\n";
-
-    (void)signal;
-    (void)!write(STDERR_FILENO, text, sizeof text - 1);
-    _exit(ERR_AGAIN);
-}
-
 int main(int argc, char **argv)
 {
     struct train_options o = TRAIN_DEFAULTS;
-    struct train_job job = {.options = &o, .tool = tool.name, .mlm = true};
-    struct stop stop;
-    struct msg m;
-    struct err e = {0};
-    int first;
 
     o.batch = 16;
     o.accum = 2;
     o.epochs = 5;
     o.lr = 5e-5;
-    signal(SIGPIPE, SIG_IGN); /* a reader that leaves must not cost the model */
-    msg_guard();
-    if (opt_parse(&tool, argc, argv, &o, &first, &m, &e) == 0) {
-        job.command = opt_command(&tool, argc, argv, &e);
-        job.full_command = opt_full_command(argc, argv, &e);
-        job.inputs = argv + first;
-        job.n_inputs = argc - first;
-        job.stop = &stop;
-        if (job.command && job.full_command && stop_watch(&stop, interrupted, &e) == 0)
-            (void)!train_run(&job, &m, &e);
-        free(job.command);
-        free(job.full_command);
-    }
-    return msg_finish(&m, &e);
+    return train_main(&tool, &o, true, argc, argv);
 }

@@ -123,17 +123,22 @@ static void msg_error(struct msg *m, const char *format, ...)
     va_end(args);
 }
 
+_Noreturn void msg_end(const char *tool, const char *text, int status)
+{
+    struct msg m = {.tool = tool};
+
+    msg_note(&m, "%s", text);
+    _exit(status);
+}
+
 /* std::set_terminate; NULL in a tool without C++ libraries. */
 extern void *set_terminate(void (*handler)(void)) __asm__("_ZSt13set_terminatePFvvE")
     __attribute__((weak));
 
 static void terminated(void)
 {
-    static const char text[] = ": out of memory (oneDNN could not go on)\n";
-
-    msg_write(program_invocation_short_name, strlen(program_invocation_short_name));
-    msg_write(text, sizeof text - 1);
-    _exit(ERR_INTERNAL);
+    msg_end(program_invocation_short_name, "out of memory (oneDNN could not go on)",
+            ERR_INTERNAL);
 }
 
 void msg_guard(void)

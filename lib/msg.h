@@ -48,6 +48,9 @@ void msg_progress_end(struct msg *m);
  */
 void msg_guard(void);
 
+/* Ends the process at once with a message, from any thread; nothing is flushed or closed. */
+_Noreturn void msg_end(const char *tool, const char *text, int status);
+
 /*
  * The end of every main: closes stdout and checks it, prints the error if there is one, and
  * returns the exit status.  Does not exit.

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "stop.h"
+#include "msg.h"
 
 #include <errno.h>
 #include <string.h>
@@ -13,7 +14,7 @@ static void *watch(void *arg)
     if (sigwait(&s->signals, &signal))
         return NULL;
     if (!atomic_load(&s->saving))
-        s->at_once(signal);
+        msg_end(s->tool, "stopped before the first step; nothing to save", ERR_AGAIN);
     atomic_store(&s->asked, signal);
     /*
      * With the default action restored (it never was anything else) a second signal,
@@ -26,13 +27,13 @@ static void *watch(void *arg)
     return NULL;
 }
 
-int stop_watch(struct stop *s, void (*at_once)(int signal), struct err *e)
+int stop_watch(struct stop *s, const char *tool, struct err *e)
 {
     static const int signals[] = {SIGTERM, SIGINT, SIGUSR1};
     const struct sigaction plain = {.sa_handler = SIG_DFL};
 
     memset(s, 0, sizeof *s);
-    s->at_once = at_once;
+    s->tool = tool;
     sigemptyset(&s->signals);
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
         sigaddset(&s->signals, signals[i]);

@@ -13,6 +13,7 @@
  *     train_log.c       --log, the lines and the table on standard error
  *     train_state.c     what a checkpoint holds
  *     train_output.c    predictions, the model directory, its provenance
+ *     train_main.c      the command line and the signals of both tools
  */
 #ifndef BERTUTILS_TRAIN_H
 #define BERTUTILS_TRAIN_H
@@ -117,5 +118,9 @@ struct train_job {
  * was stopped by a signal and a checkpoint was saved.
  */
 int train_run(const struct train_job *job, struct msg *m, struct err *e) MUST_USE;
+
+/* The main of both tools: *o holds the tool's defaults.  Returns the exit status. */
+int train_main(const struct opt_tool *tool, struct train_options *o, bool mlm, int argc,
+               char **argv);
 
 #endif
