@@ -29,7 +29,9 @@ L1 = io zio zio_out intern tokblock tokchain tokheader tokstream tokunit \
      tokstream_read tokstream_write tokcheck utf8fix feed gunzip unpack jsontext \
      members source columns delim jsonl detect labelcheck chunk rows records modelpath
 L2 = unidata uniprop marks normalize pretoken trie vocabmap wordpiece bpe added jsonscan tokvocab \
-     tokjson tokfiles tokenizer tokencode bertscan decode tokenize detok
+     unigram charbpe unikind charsmap pattern pattern_run normsteps presplit unitscan \
+     tokjson tokjson_parts tokjson_text tokfiles tokenizer tokhash tokencode bertscan decode \
+     tokenize detok
 L2_TRAIN = wordcount vocablist alphabet pairmerge seedpieces piecesum piecetrain \
     spmwrite vocabjson vocabfiles vocabtrain
 L3 = dataset batch mask order labels schedule split seen shard_out shard stat

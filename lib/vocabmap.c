@@ -86,10 +86,10 @@ int vocabmap_put(struct vocabmap *v, const char *token, size_t len, uint64_t id,
     for (; v->size <= id; v->size++)
         v->token[v->size] = (struct vocab_token){0, VOCAB_UNUSED};
     slot = place(v, token, len, &tag);
-    if (slot->id)
-        v->token[slot->id - 1].len = VOCAB_UNUSED;
-    else
+    if (!slot->id)
         v->entries++;
+    else if (!v->keep_spelling)
+        v->token[slot->id - 1].len = VOCAB_UNUSED;
     if (v->token[id].len != VOCAB_UNUSED)
         return err_set(e, ERR_DATA, "two tokens have the id %llu", (unsigned long long)id);
     v->token[id] = (struct vocab_token){(uint32_t)v->bytes.len, (uint32_t)len};

@@ -3,7 +3,7 @@
  * vocabmap: tokens by id and ids by token (L2).
  *
  * Of several entries with one token the last wins, and the others' ids have no token, as in
- * the reference.  Tokens are bytes and may hold NUL.
+ * the reference (but for Unigram, where they keep it).  Tokens are bytes and may hold NUL.
  */
 #ifndef BERTUTILS_VOCABMAP_H
 #define BERTUTILS_VOCABMAP_H
@@ -11,11 +11,11 @@
 #include "err.h"
 #include "mem.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum { VOCAB_MAX_ID = 1 << 24 }; /* ids of real vocabularies are far below */
 
-/* Where a token is in bytes.data; a NUL follows it. */
 /* Where a token is in bytes.data; a NUL follows it. */
 struct vocab_token {
     uint32_t at;
@@ -35,11 +35,10 @@ struct vocabmap {
     size_t size, cap;
     struct vocab_slot *slot; /* (slots), open addressing */
     size_t slots, entries;
+    bool keep_spelling; /* ids that lost their token to a later one still show it */
 };
 
 void vocabmap_free(struct vocabmap *v);
-/* Makes room for about n tokens, which saves growing step by step. */
-int vocabmap_reserve(struct vocabmap *v, size_t n, struct err *e) MUST_USE;
 /* Makes room for about n tokens, which saves growing step by step. */
 int vocabmap_reserve(struct vocabmap *v, size_t n, struct err *e) MUST_USE;
 /* Gives a token an id; -1 and *e when out of memory or the id is over VOCAB_MAX_ID. */
