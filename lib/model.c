@@ -362,6 +362,17 @@ static int make_runs(const struct model *m, double decay, struct param_run run[M
     return n;
 }
 
+int model_forget(struct model *m, struct err *e)
+{
+    const struct params *p = &m->params;
+
+    if (!m->stale)
+        return 0;
+    m->stale = false;
+    return m->ops.be->zero(m->ops.dev, m->g + p->linear,
+                           (size_t)(p->linear_end - p->linear) * sizeof *m->g, e);
+}
+
 int model_update(struct model *m, const struct model_update *u, double *norm, struct err *e)
 {
     const struct ops *o = &m->ops;
@@ -384,7 +395,8 @@ int model_update(struct model *m, const struct model_update *u, double *norm, st
 
     if (!m->g)
         return err_set(e, ERR_INTERNAL, "model_update without memory for training");
-    if (o->be->sqnorm(o->dev, m->g, run, n_run, m->sumsq, e) ||
+    if (model_forget(m, e) || /* a step without a gradient */
+        o->be->sqnorm(o->dev, m->g, run, n_run, m->sumsq, e) ||
         o->be->adamw(o->dev, &adamw, e) || o->be->get(o->dev, &sum, m->sumsq, sizeof sum, e))
         return -1;
     m->stale = true;

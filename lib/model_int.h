@@ -147,6 +147,9 @@ void bert_layer_ops(const struct model *m, const struct pass *pass, int layer,
                        struct layer_ops *o);
 void bert_embed_op(const struct model *m, const struct pass *pass, struct embed *o);
 
+/* Zeroes the stale gradients that no pass has written over: model.stale ends. */
+int model_forget(struct model *m, struct err *e) MUST_USE;
+
 /* From bert_output() to plan.logits (classification) or plan.out (masked LM). */
 int head_forward(struct model *m, const struct pass *pass, struct err *e) MUST_USE;
 /* Losses of the rows; with `gradient` also the gradients that head_backward starts from. */

@@ -180,21 +180,14 @@ static void add_losses(const struct model *m, const struct batch *b, double scal
 
 /* ---- the passes ---- */
 
-/*
- * The first micro-batch of a step writes over the gradients that the update has left in the
- * linear layers; one without rows, whose products are sums over nothing, cannot.
- */
+/* The first micro-batch of a step writes over what the update has left; see model.stale. */
 static int gradient_open(struct model *m, struct pass *pass, struct err *e)
 {
-    const struct params *p = &m->params;
-    const bool stale = m->stale;
-
+    pass->first = m->stale && pass->n_rows > 0;
+    if (!pass->first)
+        return model_forget(m, e); /* products without rows write nothing */
     m->stale = false;
-    pass->first = stale && pass->n_rows > 0;
-    if (!stale || pass->first)
-        return 0;
-    return m->ops.be->zero(m->ops.dev, m->g + p->linear,
-                           (size_t)(p->linear_end - p->linear) * sizeof *m->g, e);
+    return 0;
 }
 
 int model_gradient(struct model *m, const struct batch *b, double scale, uint32_t step,

@@ -441,6 +441,8 @@ static void a_step_forgets_the_one_before(void)
         CHECK_MSG(!memcmp(g, m->g, (size_t)m->params.size * sizeof *g), "with_empty %d",
                   with_empty);
     }
+    CHECK(!model_update(m, &u, &norm, &e) && norm > 0);
+    CHECK(!model_update(m, &u, &norm, &e) && norm == 0);
     free(p);
     free(g);
     model_close(m);
