@@ -21,12 +21,13 @@ struct values {
 static const struct opt options[] = {
     {"output", 'o', OPT_TEXT, AT(out), "DIR", "directory that gets the tokenizer's files", OPT_SAME,
      0, 0},
-    {"kind", 0, OPT_CHOICE, AT(kind), "wordpiece|bpe",
-     "WordPiece (BERT) or byte-level BPE (RoBERTa) [wordpiece]", 0, 0, 0},
+    {"kind", 0, OPT_CHOICE, AT(kind), "wordpiece|bpe|unigram|word",
+     "WordPiece (BERT), byte-level BPE (RoBERTa), Unigram (ALBERT) or whole words [wordpiece]", 0,
+     0, 0},
     {"size", 0, OPT_INT, AT(size), "N", "tokens in all, special ones included [30000]", 0, 10,
      1 << 24},
-    {"cased", 0, OPT_FLAG, AT(cased), NULL, "WordPiece: keep case and accents", 0, 0, 0},
-    {"min-count", 0, OPT_INT, AT(min_count), "N", "merge no pair that is rarer [2]", 0, 1, 1e15},
+    {"cased", 0, OPT_FLAG, AT(cased), NULL, "keep case and accents (BPE: always)", 0, 0, 0},
+    {"min-count", 0, OPT_INT, AT(min_count), "N", "make no token of what is rarer [2]", 0, 1, 1e15},
     {"text", 0, OPT_TEXT, AT(text), "COL[,COL...]", "columns of text, by name or number", 0, 0,
      0},
     {"join", 0, OPT_TEXT, AT(join), "STR", "goes between several text columns [one space]", 0, 0,
@@ -44,7 +45,7 @@ static const struct opt options[] = {
 static const struct opt_tool tool = {
     .name = "vocab",
     .does = "train a tokenizer on a corpus that has none",
-    .synopsis = "[--kind wordpiece|bpe] [--size N] [--cased] [options] -o DIR [FILE...]",
+    .synopsis = "[--kind wordpiece|bpe|unigram|word] [--size N] [--cased] [options] -o DIR [FILE...]",
     .examples = "  vocab --size 8000 -o mymodel corpus.txt\n"
                 "  zcat news.tsv.gz | vocab --kind bpe --text title,body -o mymodel",
     .operands = "FILE is text, TSV, CSV or JSON lines, or an archive of them; - and no FILE at "
@@ -86,15 +87,16 @@ static struct records *open_input(const struct values *v, char **paths, int n, s
 
 static int run(const struct values *v, char **paths, int n, struct msg *m, struct err *e)
 {
+    static const char *const kinds[] = {"wordpiece", "bpe", "unigram", "word", NULL};
     const struct vocab_options o = {
-        .kind = strcmp(v->kind, "bpe") == 0 ? VOCAB_BPE : VOCAB_WORDPIECE,
+        .kind = (enum vocab_kind)choice(v->kind, kinds),
         .size = (size_t)v->size,
         .cased = v->cased,
         .min_count = (uint64_t)v->min_count,
         .threads = opt_threads(&v->common),
     };
     struct vocab_totals totals;
-    struct pairmerge result = {0};
+    struct vocablist result = {0};
     struct records *in;
     int rc;
 
@@ -118,7 +120,7 @@ static int run(const struct values *v, char **paths, int n, struct msg *m, struc
     if (rc == 0 && result.n < o.size)
         msg_note(m, "the corpus gives no more than %zu of the %zu tokens asked for", result.n,
                  o.size);
-    pairmerge_free(&result);
+    vocablist_free(&result);
     return rc;
 }
 

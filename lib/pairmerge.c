@@ -11,6 +11,8 @@
  * Counts in the heap may be stale; an entry is checked against the table when it comes up.
  */
 #include "pairmerge.h"
+#include "alphabet.h"
+#include "mem.h"
 #include "utf8.h"
 
 #include <stdlib.h>
@@ -33,7 +35,7 @@ struct heap_entry {
 struct trainer {
     const struct pairmerge_options *o;
     const struct wordcount *words;
-    struct pairmerge *out;
+    struct vocablist *out;
     uint32_t *symbol;  /* all words' symbols, one behind the other */
     size_t *start;     /* (words) where a word's symbols start */
     uint32_t *length;  /* (words) how many it has now */
@@ -59,15 +61,6 @@ uint32_t pairmerge_byte_char(uint8_t byte)
     for (uint32_t b = 0; b < byte; b++)
         n += !((b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174);
     return 256 + n;
-}
-
-void pairmerge_free(struct pairmerge *p)
-{
-    for (size_t i = 0; i < p->n; i++)
-        free(p->token[i]);
-    free(p->token);
-    free(p->merge);
-    *p = (struct pairmerge){0};
 }
 
 static void trainer_free(struct trainer *t)
@@ -113,7 +106,7 @@ static int token_grow(struct trainer *t, struct err *e)
 /* The id of a token, new where it is not known.  -1 when out of memory. */
 static int64_t token_id(struct trainer *t, const char *text, struct err *e)
 {
-    struct pairmerge *out = t->out;
+    struct vocablist *out = t->out;
     size_t slot;
 
     if (out->n * 2 >= t->token_slots && token_grow(t, e))
@@ -121,56 +114,13 @@ static int64_t token_id(struct trainer *t, const char *text, struct err *e)
     slot = token_find(t, text);
     if (t->token_slot[slot])
         return t->token_slot[slot] - 1;
-    if (mem_grow(&out->token, &out->cap, out->n + 1, sizeof *out->token, e))
+    if (vocablist_add(out, text, strlen(text), 0, e))
         return -1;
-    out->token[out->n] = mem_dup(text, e);
-    if (!out->token[out->n])
-        return -1;
-    t->token_slot[slot] = (uint32_t)++out->n;
+    t->token_slot[slot] = (uint32_t)out->n;
     return (int64_t)out->n - 1;
 }
 
 /* ---- alphabet ---- */
-
-struct letter {
-    uint32_t code;
-    uint64_t count;
-    bool inside; /* occurs after the first place of a word */
-};
-
-enum { CODES = 0x110000 };
-
-static int by_count(const void *a, const void *b)
-{
-    const struct letter *x = a, *y = b;
-
-    if (x->count != y->count)
-        return x->count < y->count ? 1 : -1;
-    return (x->code > y->code) - (x->code < y->code);
-}
-
-static int by_code(const void *a, const void *b)
-{
-    const struct letter *x = a, *y = b;
-
-    return (x->code > y->code) - (x->code < y->code);
-}
-
-static void count_letters(const struct wordcount *words, struct letter *letter)
-{
-    for (size_t i = 0; i < words->n; i++) {
-        const uint8_t *p = (const uint8_t *)words->bytes + words->word[i].at;
-        const size_t n = words->word[i].n;
-        size_t used;
-
-        for (size_t at = 0; at < n; at += used) {
-            struct letter *l = &letter[utf8_next(p + at, n - at, &used)];
-
-            l->count += words->word[i].count;
-            l->inside |= at > 0;
-        }
-    }
-}
 
 static int add_letter(struct trainer *t, const char *prefix, uint32_t code, struct err *e)
 {
@@ -182,47 +132,44 @@ static int add_letter(struct trainer *t, const char *prefix, uint32_t code, stru
     return token_id(t, text, e) < 0 ? -1 : 0;
 }
 
-/* The letters that are kept, sorted by code; *n of them. */
-static struct letter *choose_letters(const struct trainer *t, size_t *n, struct err *e)
+/* The letters that are kept; with `bytes` all 256, used or not. */
+static int choose_letters(const struct trainer *t, struct alphabet *a, struct err *e)
 {
-    struct letter *all = mem_alloc(CODES, sizeof *all, "alphabet", e);
-
-    if (!all)
-        return NULL;
-    count_letters(t->words, all);
-    for (int b = 0; t->o->bytes && b < 256; b++)
-        all[pairmerge_byte_char((uint8_t)b)].count = UINT64_MAX;
-    *n = 0;
-    for (uint32_t code = 0; code < CODES; code++)
-        if (all[code].count) {
-            all[*n] = all[code];
-            all[(*n)++].code = code;
-        }
-    if (t->o->max_alphabet && *n > t->o->max_alphabet) {
-        qsort(all, *n, sizeof *all, by_count);
-        *n = t->o->max_alphabet;
+    if (!t->o->bytes) {
+        if (alphabet_count(t->words, a, e))
+            return -1;
+        alphabet_keep(a, t->o->max_alphabet ? t->o->max_alphabet : a->n);
+        return 0;
     }
-    qsort(all, *n, sizeof *all, by_code);
-    return all;
+    a->letter = mem_alloc(256, sizeof *a->letter, "alphabet", e);
+    if (!a->letter)
+        return -1;
+    /* By code point: first the bytes that stand for themselves. */
+    for (int moved = 0; moved < 2; moved++)
+        for (uint32_t b = 0; b < 256; b++) {
+            const uint32_t code = pairmerge_byte_char((uint8_t)b);
+
+            if ((code != b) == moved)
+                a->letter[a->n++].code = code;
+        }
+    return 0;
 }
 
 static int make_alphabet(struct trainer *t, struct err *e)
 {
-    size_t n = 0;
-    struct letter *letter;
+    struct alphabet a = {0};
     int rc = -1;
 
     for (int i = 0; i < t->o->n_special; i++)
         if (token_id(t, t->o->special[i], e) < 0)
             return -1;
-    letter = choose_letters(t, &n, e);
-    if (!letter)
+    if (choose_letters(t, &a, e))
         return -1;
-    for (size_t i = 0; i < n; i++)
-        if (add_letter(t, "", letter[i].code, e))
+    for (size_t i = 0; i < a.n; i++)
+        if (add_letter(t, "", a.letter[i].code, e))
             goto done;
-    for (size_t i = 0; i < n && *t->o->prefix; i++)
-        if (letter[i].inside && add_letter(t, t->o->prefix, letter[i].code, e))
+    for (size_t i = 0; i < a.n && *t->o->prefix; i++)
+        if (a.letter[i].inside && add_letter(t, t->o->prefix, a.letter[i].code, e))
             goto done;
     rc = 0;
     if (t->out->n > t->o->size)
@@ -230,7 +177,7 @@ static int make_alphabet(struct trainer *t, struct err *e)
                      "--size %zu is too small: the alphabet and the special tokens alone are "
                      "%zu; give a larger one", t->o->size, t->out->n);
 done:
-    free(letter);
+    alphabet_free(&a);
     return rc;
 }
 
@@ -418,7 +365,7 @@ static int push_raised(struct trainer *t, struct err *e)
 
 /* ---- merging ---- */
 
-static int merge_in_word(struct trainer *t, size_t w, struct pair_merge m, uint32_t id,
+static int merge_in_word(struct trainer *t, size_t w, struct vocab_merge m, uint32_t id,
                          struct err *e)
 {
     uint32_t *s = t->symbol + t->start[w];
@@ -447,7 +394,7 @@ static int merge_in_word(struct trainer *t, size_t w, struct pair_merge m, uint3
     return 0;
 }
 
-static int64_t merged_token(struct trainer *t, struct pair_merge m, struct err *e)
+static int64_t merged_token(struct trainer *t, struct vocab_merge m, struct err *e)
 {
     const char *b = t->out->token[m.b];
     const size_t prefix = strlen(t->o->prefix);
@@ -464,7 +411,7 @@ static int64_t merged_token(struct trainer *t, struct pair_merge m, struct err *
 
 static int merge_pair(struct trainer *t, uint32_t index, struct err *e)
 {
-    const struct pair_merge m = {t->pair[index].a, t->pair[index].b};
+    const struct vocab_merge m = {t->pair[index].a, t->pair[index].b};
     uint32_t *word = t->pair[index].word;
     const size_t n = t->pair[index].n;
     const int64_t id = merged_token(t, m, e);
@@ -506,12 +453,12 @@ static int merge_all(struct trainer *t, struct err *e)
 }
 
 int pairmerge_train(const struct wordcount *words, const struct pairmerge_options *o,
-                    struct pairmerge *result, struct err *e)
+                    struct vocablist *result, struct err *e)
 {
     struct trainer t = {.o = o, .words = words, .out = result};
     int rc = -1;
 
-    *result = (struct pairmerge){0};
+    *result = (struct vocablist){0};
     if (words->n >= UINT32_MAX)
         return err_set(e, ERR_DATA, "the corpus has too many different words");
     if (make_alphabet(&t, e) == 0 && split_words(&t, e) == 0 && count_pairs(&t, e) == 0 &&
@@ -519,6 +466,6 @@ int pairmerge_train(const struct wordcount *words, const struct pairmerge_option
         rc = merge_all(&t, e);
     trainer_free(&t);
     if (rc)
-        pairmerge_free(result);
+        vocablist_free(result);
     return rc;
 }

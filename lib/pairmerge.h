@@ -11,7 +11,7 @@
 #define BERTUTILS_PAIRMERGE_H
 
 #include "err.h"
-#include "mem.h"
+#include "vocablist.h"
 #include "wordcount.h"
 
 #include <stdbool.h>
@@ -28,24 +28,12 @@ struct pairmerge_options {
     bool bytes;                /* the alphabet is the 256 byte characters of GPT-2 */
 };
 
-struct pair_merge {
-    uint32_t a, b; /* ids of the two parts */
-};
-
-struct pairmerge {
-    char **token; /* (n) by id */
-    size_t n, cap;
-    struct pair_merge *merge; /* (n_merges) in order */
-    size_t n_merges, cap_merges;
-};
-
 /*
  * Words are UTF-8 text (with `bytes`: already in GPT-2's byte characters), sorted by
  * wordcount_sort.  ERR_USAGE when `size` does not hold the alphabet.
  */
 int pairmerge_train(const struct wordcount *words, const struct pairmerge_options *o,
-                    struct pairmerge *result, struct err *e) MUST_USE;
-void pairmerge_free(struct pairmerge *p);
+                    struct vocablist *result, struct err *e) MUST_USE;
 
 /* The character (code point) that stands for a byte in GPT-2's byte-level vocabularies. */
 uint32_t pairmerge_byte_char(uint8_t byte);

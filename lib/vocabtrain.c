@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 #include "vocabtrain.h"
 #include "normalize.h"
+#include "pairmerge.h"
 #include "par.h"
+#include "piecetrain.h"
 #include "pretoken.h"
 #include "utf8.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* Words longer than this are no words; WordPiece makes [UNK] of them anyway. */
-enum { MAX_WORD = 1000 };
+/* Bytes; longer words are no words.  WordPiece makes [UNK] of words over 100 characters. */
+enum { MAX_WORD = 1000, MAX_WHOLE = 100 };
 
 /* What one thread works with: the words that it has counted stay its own until the end. */
 struct job {
@@ -31,41 +33,47 @@ const char *const *vocab_specials(enum vocab_kind kind, int *n)
 {
     static const char *const bert[] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"};
     static const char *const roberta[] = {"<s>", "<pad>", "</s>", "<unk>", "<mask>"};
+    static const char *const albert[] = {"<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"};
 
     *n = 5;
-    return kind == VOCAB_WORDPIECE ? bert : roberta;
+    return kind == VOCAB_BPE ? roberta : kind == VOCAB_UNIGRAM ? albert : bert;
 }
 
-static int count_bpe_word(struct job *j, const uint8_t *p, size_t n, struct err *e)
+/* ---- counting ---- */
+
+/* U+2581 stands for the blank before a word. */
+static int count_marked(struct job *j, const uint8_t *p, size_t n, struct err *e)
 {
+    if (memchr(p, 0, n))
+        return 0;
     buf_reset(&j->word);
-    if (buf_reserve(&j->word, 2 * n, e))
+    if (buf_puts(&j->word, "\xe2\x96\x81", e) || buf_add(&j->word, p, n, e))
         return -1;
-    for (size_t i = 0; i < n; i++)
-        j->word.len += utf8_put(pairmerge_byte_char(p[i]), (uint8_t *)j->word.data + j->word.len);
     return wordcount_add(&j->counts, j->word.data, j->word.len, 1, e);
 }
 
 static int count_text(struct counting *c, struct job *j, const char *text, size_t n,
                       struct err *e)
 {
-    const bool bert = c->o->kind == VOCAB_WORDPIECE;
+    static const enum pre_step steps[] = {PRE_BERT, PRE_GPT2, PRE_SPACE, PRE_BERT};
+    const enum vocab_kind kind = c->o->kind;
     const uint8_t *p = (const uint8_t *)text;
     struct span word;
     size_t at = 0;
 
-    if (bert) {
+    if (kind != VOCAB_BPE) {
         if (normalize(&c->normalizer, p, n, &j->scratch, &j->normal, e))
             return -1;
         p = (const uint8_t *)j->normal.data;
         n = j->normal.len;
     }
-    while (pre_next(bert ? PRE_BERT : PRE_GPT2, p, n, &at, &word)) {
+    while (pre_next(steps[kind], p, n, &at, &word)) {
         if (word.n > MAX_WORD)
             continue;
         j->words++;
-        if (bert ? wordcount_add(&j->counts, (const char *)p + word.at, word.n, 1, e)
-                 : count_bpe_word(j, p + word.at, word.n, e))
+        if (kind == VOCAB_UNIGRAM
+                ? count_marked(j, p + word.at, word.n, e)
+                : wordcount_add(&j->counts, (const char *)p + word.at, word.n, 1, e))
             return -1;
     }
     return 0;
@@ -106,12 +114,14 @@ static int nothing_to_write(void *ctx, void *job, struct err *e)
 
 static int make_normalizer(struct counting *c, struct err *e)
 {
-    static const enum norm_step steps[] = {NORM_CLEAN, NORM_CJK, NORM_NFD, NORM_STRIP_MN,
-                                           NORM_LOWER};
-    const int n = c->o->cased ? 2 : 5;
+    static const enum norm_step bert[] = {NORM_CLEAN, NORM_CJK, NORM_NFD, NORM_STRIP_MN,
+                                          NORM_LOWER};
+    static const enum norm_step albert[] = {NORM_NFD, NORM_STRIP_MARK, NORM_LOWER};
+    const bool unigram = c->o->kind == VOCAB_UNIGRAM;
+    const int n = unigram ? (c->o->cased ? 0 : 3) : c->o->cased ? 2 : 5;
 
     for (int i = 0; i < n; i++)
-        if (normalizer_add(&c->normalizer, steps[i]))
+        if (normalizer_add(&c->normalizer, unigram ? albert[i] : bert[i]))
             return err_set(e, ERR_INTERNAL, "too many normalizer steps");
     return 0;
 }
@@ -136,6 +146,86 @@ static int count_words(struct counting *c, struct job *jobs, int n, struct err *
     return rc;
 }
 
+/* ---- training ---- */
+
+/* The words' bytes as the characters of byte-level vocabularies. */
+static int byte_words(const struct wordcount *words, struct wordcount *out, struct err *e)
+{
+    struct buf text = {0};
+    int rc = 0;
+
+    for (size_t i = 0; i < words->n && rc == 0; i++) {
+        const struct word *w = &words->word[i];
+
+        buf_reset(&text);
+        rc = buf_reserve(&text, 2 * (size_t)w->n, e);
+        for (size_t k = 0; k < w->n && rc == 0; k++)
+            text.len += utf8_put(pairmerge_byte_char((uint8_t)words->bytes[w->at + k]),
+                                 (uint8_t *)text.data + text.len);
+        if (rc == 0)
+            rc = wordcount_add(out, text.data, text.len, w->count, e);
+    }
+    buf_free(&text);
+    return rc;
+}
+
+static int train_pairs(const struct wordcount *words, const struct vocab_options *o,
+                       struct vocablist *result, struct err *e)
+{
+    const bool bytes = o->kind == VOCAB_BPE;
+    struct pairmerge_options merge = {
+        .size = o->size, .min_count = o->min_count, .prefix = bytes ? "" : "##", .bytes = bytes};
+    struct wordcount spelled = {0};
+    int rc = 0;
+
+    merge.special = vocab_specials(o->kind, &merge.n_special);
+    /* Rare characters must not eat the room for words (each may also get a "##" form). */
+    if (!bytes)
+        merge.max_alphabet = o->size / 4 > 256 ? o->size / 4 : 256;
+    if (bytes)
+        rc = byte_words(words, &spelled, e);
+    if (rc == 0)
+        rc = pairmerge_train(bytes ? &spelled : words, &merge, result, e);
+    wordcount_free(&spelled);
+    return rc;
+}
+
+static int train_pieces(const struct wordcount *words, const struct vocab_options *o,
+                        struct vocablist *result, struct err *e)
+{
+    struct piece_options pieces = {.size = o->size,
+                                   .min_count = o->min_count,
+                                   .max_alphabet = o->size / 4 > 256 ? o->size / 4 : 256,
+                                   .threads = o->threads};
+
+    pieces.special = vocab_specials(o->kind, &pieces.n_special);
+    return pieces_train(words, &pieces, result, e);
+}
+
+/* The most frequent words, as many as there is room for. */
+static int train_words(struct wordcount *words, const struct vocab_options *o,
+                       struct vocablist *result, struct err *e)
+{
+    int n;
+    const char *const *special = vocab_specials(o->kind, &n);
+
+    for (int i = 0; i < n; i++)
+        if (vocablist_add(result, special[i], strlen(special[i]), 0, e))
+            return -1;
+    wordcount_rank(words);
+    for (size_t i = 0; i < words->n && result->n < o->size; i++) {
+        const struct word *w = &words->word[i];
+        const char *text = words->bytes + w->at;
+
+        if (w->count < o->min_count)
+            break;
+        if (utf8_count((const uint8_t *)text, w->n) <= MAX_WHOLE &&
+            vocablist_add(result, text, w->n, 0, e))
+            return -1;
+    }
+    return 0;
+}
+
 static void jobs_free(struct job *jobs, int n)
 {
     for (int i = 0; jobs && i < n; i++) {
@@ -148,28 +238,28 @@ static void jobs_free(struct job *jobs, int n)
     free(jobs);
 }
 
-int vocab_train(struct records *in, const struct vocab_options *o, struct pairmerge *result,
+int vocab_train(struct records *in, const struct vocab_options *o, struct vocablist *result,
                 struct vocab_totals *totals, struct err *e)
 {
     struct counting c = {.in = in, .o = o};
-    struct pairmerge_options merge = {.size = o->size, .min_count = o->min_count};
     const int n = o->threads < 1 ? 1 : o->threads;
     struct job *jobs = mem_alloc((size_t)n, sizeof *jobs, "threads", e);
+    struct wordcount *words;
     int rc = -1;
 
-    merge.special = vocab_specials(o->kind, &merge.n_special);
-    merge.prefix = o->kind == VOCAB_WORDPIECE ? "##" : "";
-    merge.bytes = o->kind == VOCAB_BPE;
-    /* Rare characters must not eat the room for words (each may also get a "##" form). */
-    if (o->kind == VOCAB_WORDPIECE)
-        merge.max_alphabet = o->size / 4 > 256 ? o->size / 4 : 256;
+    *result = (struct vocablist){0};
     if (!jobs)
         return -1;
+    words = &jobs[0].counts;
     if (make_normalizer(&c, e) || count_words(&c, jobs, n, e))
         goto done;
-    *totals = (struct vocab_totals){c.records, jobs[0].words, jobs[0].counts.n};
-    rc = pairmerge_train(&jobs[0].counts, &merge, result, e);
+    *totals = (struct vocab_totals){c.records, jobs[0].words, words->n};
+    rc = o->kind == VOCAB_UNIGRAM ? train_pieces(words, o, result, e)
+         : o->kind == VOCAB_WORD  ? train_words(words, o, result, e)
+                                  : train_pairs(words, o, result, e);
 done:
     jobs_free(jobs, n);
+    if (rc)
+        vocablist_free(result);
     return rc;
 }

@@ -80,13 +80,32 @@ static int compare_words(const void *a, const void *b, void *bytes)
     return (x->n > y->n) - (x->n < y->n);
 }
 
-void wordcount_sort(struct wordcount *w)
+static int compare_counts(const void *a, const void *b, void *bytes)
+{
+    const struct word *x = a, *y = b;
+
+    if (x->count != y->count)
+        return x->count < y->count ? 1 : -1;
+    return compare_words(a, b, bytes);
+}
+
+static void sort_words(struct wordcount *w, int (*compare)(const void *, const void *, void *))
 {
     if (w->n)
-        qsort_r(w->word, w->n, sizeof *w->word, compare_words, w->bytes);
+        qsort_r(w->word, w->n, sizeof *w->word, compare, w->bytes);
     free(w->slot);
     w->slot = NULL;
     w->slots = 0;
+}
+
+void wordcount_sort(struct wordcount *w)
+{
+    sort_words(w, compare_words);
+}
+
+void wordcount_rank(struct wordcount *w)
+{
+    sort_words(w, compare_counts);
 }
 
 void wordcount_free(struct wordcount *w)

@@ -35,6 +35,8 @@ int wordcount_add(struct wordcount *w, const char *word, size_t n, uint64_t time
 int wordcount_merge(struct wordcount *w, const struct wordcount *from, struct err *e) MUST_USE;
 /* Sorts by bytes; nothing may be added afterwards. */
 void wordcount_sort(struct wordcount *w);
+/* The same, by falling count, of equals by bytes. */
+void wordcount_rank(struct wordcount *w);
 void wordcount_free(struct wordcount *w);
 
 #endif
