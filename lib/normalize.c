@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "normalize.h"
+#include "marks.h"
 #include "unidata.h"
 #include "utf8.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 void norm_scratch_free(struct norm_scratch *s)
 {
@@ -43,71 +43,7 @@ static uint32_t step_flags(enum norm_step step)
     return 0;
 }
 
-/* Stable sort of a run of marks by combining class; counting, so that no text is slow. */
-static void sort_marks(uint32_t *mark, size_t n, uint32_t *spare)
-{
-    size_t at[257] = {0};
-
-    if (n <= 16) {
-        for (size_t i = 1; i < n; i++) {
-            const uint32_t c = mark[i];
-            const uint8_t k = uni_class(c);
-            size_t j = i;
-
-            for (; j > 0 && uni_class(mark[j - 1]) > k; j--)
-                mark[j] = mark[j - 1];
-            mark[j] = c;
-        }
-        return;
-    }
-    for (size_t i = 0; i < n; i++)
-        at[uni_class(mark[i]) + 1]++;
-    for (int k = 0; k < 256; k++)
-        at[k + 1] += at[k];
-    for (size_t i = 0; i < n; i++)
-        spare[at[uni_class(mark[i])]++] = mark[i];
-    memcpy(mark, spare, n * sizeof *mark);
-}
-
-/* Canonical order: marks between two starters are sorted by class. */
-static void order_marks(uint32_t *p, size_t n, uint32_t *spare)
-{
-    for (size_t i = 0; i < n;) {
-        size_t end = i;
-
-        while (end < n && uni_of(p[end]) & UNI_CCC)
-            end++;
-        if (end - i > 1)
-            sort_marks(p + i, end - i, spare);
-        i = end + 1;
-    }
-}
-
-/* Composes a canonically ordered text in place (UAX 15, D117); returns its length. */
-static size_t compose(uint32_t *p, size_t n)
-{
-    size_t out = 0, starter = SIZE_MAX;
-    uint8_t last = 0; /* class of the last mark kept since the starter; 0: none */
-
-    for (size_t i = 0; i < n; i++) {
-        const uint32_t c = p[i];
-        const uint8_t k = uni_class(c);
-
-        if (starter != SIZE_MAX && (out == starter + 1 || (last < k && last != 0))) {
-            const uint32_t both = uni_composed(p[starter], c);
-
-            if (both) {
-                p[starter] = both;
-                continue;
-            }
-        }
-        if (k == 0)
-            starter = out;
-        last = k;
-        p[out++] = c;
-    }
-    return out;
-}
+static const struct mark_rules rules = {uni_class, uni_composed};
 
 /* Makes room for need code points in the spare array. */
 static int spare_room(struct norm_scratch *s, size_t need, struct err *e)
@@ -156,9 +92,9 @@ static int widen(enum norm_step step, struct norm_scratch *s, size_t *n, struct 
         return 0;
     if (spare_room(s, out + 1, e))
         return -1;
-    order_marks(s->at, out, s->spare);
+    marks_order(&rules, s->at, out, s->spare);
     if (step == NORM_NFC)
-        *n = compose(s->at, out);
+        *n = marks_compose(&rules, s->at, out);
     return 0;
 }
 

@@ -63,4 +63,10 @@ uint8_t uni_class(uint32_t c);
 /* The primary composite of two code points, or 0. */
 uint32_t uni_composed(uint32_t first, uint32_t second);
 
+/* For tables of other versions: the entry of c or NULL, the composite of a pair or 0. */
+const struct uni_map *uni_find(const struct uni_map *map, size_t n, uint32_t c);
+uint32_t uni_find_pair(const struct uni_pair *pair, size_t n, uint32_t first, uint32_t second);
+/* The composite by arithmetic of two jamo, or of a syllable and a jamo, or 0. */
+uint32_t uni_hangul(uint32_t first, uint32_t second);
+
 #endif
