@@ -24,17 +24,18 @@ CFLAGS ?= $(OPT) -g
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -Ilib $(WARN) $(HARDEN) $(CFLAGS) -pthread -MMD -MP
 ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now,-z,noexecstack $(LDFLAGS)
 
-L0 = err mem msg par opt template utf8 lengths stop
+L0 = err mem msg par opt template utf8 screen lengths stop
 L1 = io zio zio_out intern tokblock tokchain tokheader tokstream tokunit \
      tokstream_read tokstream_write tokcheck utf8fix feed gunzip unpack jsontext \
-     members source columns delim jsonl detect labelcheck chunk rows records modelpath
+     members source columns delim jsonl detect labelcheck chunk rows records modelpath \
+     seen topwords stat stat_print
 L2 = unidata uniprop marks normalize pretoken trie vocabmap wordpiece bpe added jsonscan tokvocab \
      unigram charbpe unikind charsmap pattern pattern_run normsteps presplit unitscan \
      tokjson tokjson_parts tokjson_text tokfiles tokenizer tokhash tokencode bertscan decode \
-     tokenize detok
+     unkwords tokenize detok
 L2_TRAIN = wordcount vocablist alphabet pairmerge seedpieces piecesum piecetrain \
     spmwrite vocabjson vocabfiles vocabtrain
-L3 = dataset batch mask order labels schedule split seen shard_out shard stat
+L3 = dataset batch mask order labels schedule split shard_out shard
 L4 = backend config tensorfile safetensors safetensors_write zipdir pickle_vm pickle weights \
      modeldir params arena init model model_load model_run model_tensors bert bert_bwd \
      heads checkpoint

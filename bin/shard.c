@@ -9,6 +9,7 @@
 #include "zio.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 struct values {
     struct opt_common common;
@@ -114,11 +115,16 @@ static int run_stat(const struct values *v, char *const *paths, int n, struct er
             got = -1;
             break;
         }
-    if (got == 0)
-        got = (v->json ? stat_json : stat_table)(&s, toks_reader_header(r),
-                                                 toks_reader_totals(r), &out, e) ||
+    if (got == 0) {
+        const struct screen screen = screen_of(v->o.output ? -1 : STDOUT_FILENO);
+        const struct toks_totals *t = toks_reader_totals(r);
+
+        s.invalid_utf8 = t->invalid_utf8;
+        got = (v->json ? stat_json(&s, toks_reader_header(r), t, &out, e)
+                       : stat_table(&s, toks_reader_header(r), t, &screen, &out, e)) ||
                       print(v, &out, e)
                   ? -1 : 0;
+    }
     buf_free(&out);
     stat_free(&s);
     toks_reader_free(r);

@@ -68,7 +68,8 @@ static int encode(const struct values *v, char **paths, int n, const char *comma
                   struct err *e)
 {
     const struct records_options ro = reading(v);
-    const struct tokenize_options to = {
+    struct stream_stat stat = {0};
+    struct tokenize_options to = {
         .threads = opt_threads(&v->common), .no_specials_in_text = strcmp(v->specials, "no") == 0,
         .expect_records = (uint64_t)v->expect,
         .write = {.level = (int)v->level, .block_records = (size_t)v->block_records,
@@ -81,19 +82,23 @@ static int encode(const struct values *v, char **paths, int n, const char *comma
     struct tokenizer *t = NULL;
     int rc = io_out_open(&out, v->out, e);
 
+    if (m->level >= MSG_VERBOSE)
+        to.stat = &stat;
     if (!rc && isatty(out.fd))
         rc = err_set(e, ERR_USAGE, "a token stream is binary and is not written to a terminal; "
                      "pipe it into a tool ('| finetune') or use -o FILE");
     if (!rc && (!(t = tokenizer_find(model, e)) || tokenize_header(&h, t, model, e) ||
                 toks_add_provenance(&h, "tok", command, e) ||
+                (to.stat && tokenize_stat(&stat, e)) ||
                 !(in = records_open(paths, n, &ro, m, e)) ||
                 tokenize(in, t, &h, out.fd, out.name, &to, &r, m, e) || io_publish(&out, e)))
         rc = -1;
     if (!rc)
-        tokenize_say(&r, m);
+        tokenize_say(&r, to.stat, &h, m);
     io_discard(&out);
     records_free(in);
     tokenizer_free(t);
+    stat_free(&stat);
     toks_header_free(&h);
     return rc;
 }

@@ -67,13 +67,24 @@ int seen_add(struct seen *s, const struct toks_record *r, uint64_t *value, struc
     return 0;
 }
 
-bool seen_has(const struct seen *s, const struct toks_record *r)
+int seen_find(const struct seen *s, const struct toks_record *r, uint64_t *value)
 {
-    const struct seen_slot key = hash_of(r);
+    const struct seen_slot key = hash_of(r), *at;
 
     if (s->n_slot == 0)
-        return false;
-    return find(s, &key)->high || find(s, &key)->low;
+        return 0;
+    at = find(s, &key);
+    if (!at->high && !at->low)
+        return 0;
+    *value = at->value;
+    return 1;
+}
+
+bool seen_has(const struct seen *s, const struct toks_record *r)
+{
+    uint64_t value;
+
+    return seen_find(s, r, &value) == 1;
 }
 
 void seen_free(struct seen *s)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * seen: a set of records by a hash of their tokens, to find copies (L3).
+ * seen: a set of records by a hash of their tokens, to find copies (L1).
  *
  * Two records are copies when their ids are the same, segment by segment; keys, labels
  * and weights do not count.  The 128-bit hash stands for the ids: among 10^12 different
@@ -33,6 +33,8 @@ struct seen {
  */
 int seen_add(struct seen *s, const struct toks_record *r, uint64_t *value,
              struct err *e) MUST_USE;
+/* The same without adding: 1 and the value, or 0. */
+int seen_find(const struct seen *s, const struct toks_record *r, uint64_t *value);
 bool seen_has(const struct seen *s, const struct toks_record *r);
 void seen_free(struct seen *s);
 

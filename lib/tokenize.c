@@ -8,12 +8,17 @@
 #include "tokenize.h"
 #include "modelpath.h"
 #include "par.h"
+#include "unkwords.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
+
+/* Of the statistics: labels that are told apart, and texts that copies are looked for of. */
+enum { MOST_LABELS = 1 << 16, MOST_TEXTS = 1 << 20 };
 
 /* Text in flight beyond which reading waits; one job may always go on. */
 enum { FLIGHT = 12 << 20, LARGE_IDS = 1 << 20, MOST_ENCODERS = 24 };
@@ -24,6 +29,7 @@ struct job {
     struct tok_ids ids; /* of all texts, one after the other */
     size_t *end;        /* ids up to the end of a record's text and of its pair (2 * n) */
     size_t end_cap, bytes;
+    struct unkwords unknown; /* for the statistics */
 };
 
 struct line {
@@ -100,8 +106,29 @@ static int give_up(struct line *l)
     return -1;
 }
 
+/* The unknown words of a job's texts. */
+static int find_unknown(const struct line *l, struct job *j, struct err *e)
+{
+    size_t from = 0;
+
+    j->unknown.unk = l->template->unk;
+    for (size_t i = 0; i < j->chunk.n; i++) {
+        const struct record *r = &j->chunk.at[i];
+        const size_t a = j->end[2 * i], b = j->end[2 * i + 1];
+
+        if (unkwords_find(&j->unknown, j->encoder, r->text, r->text_len, j->ids.id + from,
+                          a - from, e) ||
+            (r->pair && unkwords_find(&j->unknown, j->encoder, r->pair, r->pair_len,
+                                      j->ids.id + a, b - a, e)))
+            return -1;
+        from = b;
+    }
+    return 0;
+}
+
 static int encode_job(void *ctx, void *job, struct err *e)
 {
+    const struct line *l = ctx;
     struct job *j = job;
 
     j->ids.n = 0;
@@ -117,10 +144,13 @@ static int encode_job(void *ctx, void *job, struct err *e)
             return give_up(ctx);
         j->end[2 * i + 1] = j->ids.n;
     }
+    if (l->o->stat && find_unknown(l, j, e))
+        return give_up(ctx);
     return 0;
 }
 
-static void count(struct line *l, const struct toks_record *r, const struct record *from)
+static int count(struct line *l, const struct toks_record *r, const struct record *from,
+                 struct err *e)
 {
     struct tokenize_report *to = l->report;
     const int64_t unk = l->template->unk;
@@ -128,12 +158,11 @@ static void count(struct line *l, const struct toks_record *r, const struct reco
     to->records++;
     to->tokens += r->n_a + r->n_b;
     to->text_bytes += from->text_len + from->pair_len;
-    lengths_add(&to->lengths, r->n_a + r->n_b +
-                                  (uint64_t)template_specials(l->template, r->b != NULL));
     for (size_t i = 0; i < r->n_a; i++)
         to->unk += (int64_t)r->a[i] == unk;
     for (size_t i = 0; i < r->n_b; i++)
         to->unk += (int64_t)r->b[i] == unk;
+    return l->o->stat ? stat_record(l->o->stat, l->template, r, e) : 0;
 }
 
 /* A line on a terminal, five times a second. */
@@ -177,11 +206,12 @@ static int write_job(void *ctx, void *job, struct err *e)
             r.start_b = b > a ? j->ids.start + a : no_start;
             r.n_b = b - a;
         }
-        if (toks_put(l->out, &r, e))
+        if (toks_put(l->out, &r, e) || count(l, &r, in, e))
             return give_up(l);
-        count(l, &r, in);
         from = b;
     }
+    if (l->o->stat)
+        unkwords_count(&j->unknown, l->o->stat->unknown);
     l->report->invalid_utf8 += j->chunk.invalid_utf8;
     /* What is large must be free again before another large one may be read. */
     if (j->ids.cap > LARGE_IDS) {
@@ -203,6 +233,7 @@ static void free_jobs(struct job *jobs, void **list, int n)
         record_chunk_free(&jobs[i].chunk);
         encoder_free(jobs[i].encoder);
         tok_ids_free(&jobs[i].ids);
+        unkwords_free(&jobs[i].unknown);
         free(jobs[i].end);
     }
     free(jobs);
@@ -314,13 +345,33 @@ int tokenize_header(struct toks_header *h, const struct tokenizer *t, const char
 
 /* ---- the report ---- */
 
-void tokenize_say(const struct tokenize_report *r, struct msg *m)
+int tokenize_stat(struct stream_stat *s, struct err *e)
+{
+    s->most_labels = MOST_LABELS;
+    s->most_texts = MOST_TEXTS;
+    s->unknown = topwords_new(e);
+    return s->unknown ? 0 : -1;
+}
+
+/* Line by line: a message has a bound. */
+static void say_table(const struct stream_stat *s, const struct toks_header *h, struct msg *m)
+{
+    const struct screen screen = screen_of(STDERR_FILENO);
+    struct buf table = {0};
+    struct err ignored = {0};
+
+    if (stat_table(s, h, NULL, &screen, &table, &ignored) == 0)
+        for (char *at = table.data, *end; (end = strchr(at, '\n')) != NULL; at = end + 1)
+            msg_plain(m, "%.*s", (int)(end - at), at);
+    buf_free(&table);
+}
+
+void tokenize_say(const struct tokenize_report *r, const struct stream_stat *s,
+                  const struct toks_header *h, struct msg *m)
 {
     const double n = r->tokens ? (double)r->tokens : 1, mb = 1e-6 * (double)r->text_bytes;
     const double real = r->seconds > 0 ? r->seconds : 1e-9;
     struct rusage use;
-    struct buf table = {0};
-    struct err ignored = {0};
 
     if (r->invalid_utf8)
         msg_warn(m, "%llu sequences that are not UTF-8 (or NUL) were read as U+FFFD",
@@ -334,9 +385,8 @@ void tokenize_say(const struct tokenize_report *r, struct msg *m)
     msg_verbose(m, "%llu records, %llu tokens, %.4f %% unknown, %llu invalid UTF-8",
                 (unsigned long long)r->records, (unsigned long long)r->tokens,
                 100 * (double)r->unk / n, (unsigned long long)r->invalid_utf8);
-    if (r->records && lengths_print(&r->lengths, &table, &ignored) == 0)
-        msg_plain(m, "%.*s", (int)table.len - 1, table.data);
-    buf_free(&table);
+    if (s)
+        say_table(s, h, m);
     msg_verbose(m, "real %.2f s, CPU %.2f s, peak memory %.0f MB; %.1f MB of text, %.1f MB/s, "
                 "%.2f million tokens/s", real, seconds(CLOCK_PROCESS_CPUTIME_ID),
                 (double)use.ru_maxrss / 1024, mb, mb / real, 1e-6 * (double)r->tokens / real);

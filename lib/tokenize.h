@@ -5,9 +5,9 @@
 #ifndef BERTUTILS_TOKENIZE_H
 #define BERTUTILS_TOKENIZE_H
 
-#include "lengths.h"
 #include "msg.h"
 #include "records.h"
+#include "stat.h"
 #include "tokenizer.h"
 #include "tokstream.h"
 
@@ -16,6 +16,7 @@ struct tokenize_options {
     bool no_specials_in_text; /* "[SEP]" in a text is text */
     uint64_t expect_records;  /* 0: any number; else ERR_DATA when there are not so many */
     struct toks_write_options write; /* its threads are set here */
+    struct stream_stat *stat; /* NULL, or where what is written is counted, in its order */
 };
 
 struct tokenize_report {
@@ -23,7 +24,6 @@ struct tokenize_report {
     uint64_t text_bytes; /* of texts and pairs */
     uint64_t file_bytes; /* read from the inputs */
     double seconds;
-    struct lengths lengths;
 };
 
 /*
@@ -42,7 +42,13 @@ int tokenize_header(struct toks_header *h, const struct tokenizer *t, const char
 /* The tokenizer of the model that `name` means (modelpath.h); NULL and *e. */
 struct tokenizer *tokenizer_find(const char *name, struct err *e) MUST_USE;
 
-/* Warnings about the text, and with -v counts, the table of lengths, times and memory. */
-void tokenize_say(const struct tokenize_report *r, struct msg *m);
+/* Bounds what is counted and makes the table of unknown words: for streams of any length. */
+int tokenize_stat(struct stream_stat *s, struct err *e) MUST_USE;
+
+/*
+ * Warnings about the text, and with -v what was counted (NULL: nothing), times and memory.
+ */
+void tokenize_say(const struct tokenize_report *r, const struct stream_stat *s,
+                  const struct toks_header *h, struct msg *m);
 
 #endif

@@ -173,7 +173,7 @@ content() { shard --stat --json "$@" | sed 's/.*"content":"\([0-9a-f]*\)".*/\1/'
     printf 'x\tthe film\ny\tthe film\nx\t\nx\tgood good good\n' |
         tok -m "$S/m" --text 2 --label 1 --header no >d.toks
     same "$(shard --stat --json d.toks | sed 's/"content":"[^"]*"//; s/"tokenizer":{[^}]*}//')" \
-        '{"records":4,"tokens":7,"blocks":1,"segments":1,,,"labels":{"x":3,"y":1},"unlabelled":0,"pairs":0,"length":{"mean":3.75,"median":4,"p90":5,"p99":5,"max":5},"limits":[{"limit":32,"records":0,"tokens":0},{"limit":64,"records":0,"tokens":0},{"limit":128,"records":0,"tokens":0},{"limit":256,"records":0,"tokens":0},{"limit":384,"records":0,"tokens":0},{"limit":512,"records":0,"tokens":0}],"duplicates":1,"contradictions":1,"unk":0,"invalid_utf8":0}'
+        '{"records":4,"tokens":7,"blocks":1,"segments":1,,,"labels":{"x":3,"y":1},"unlabelled":0,"pairs":0,"empty":1,"length":{"mean":3.75,"median":4,"p90":5,"p95":5,"p99":5,"max":5,"longest":"4"},"limits":[{"limit":32,"records":0,"tokens":0},{"limit":64,"records":0,"tokens":0},{"limit":128,"records":0,"tokens":0},{"limit":256,"records":0,"tokens":0},{"limit":384,"records":0,"tokens":0},{"limit":512,"records":0,"tokens":0}],"advice":{"max_len":32,"cuts_nothing":8},"histogram":[[2,1],[4,2],[5,1]],"duplicates":1,"contradictions":1,"unk":0,"specials":0,"invalid_utf8":0}'
 }
 
 @test "--stat counts what a limit cuts" {
