@@ -32,7 +32,7 @@ L1 = io zio zio_out intern tokblock tokchain tokheader tokstream tokunit \
 L2 = unidata uniprop marks normalize pretoken trie vocabmap wordpiece bpe added jsonscan tokvocab \
      unigram charbpe unikind charsmap pattern pattern_run normsteps presplit unitscan \
      tokjson tokjson_parts tokjson_text tokfiles tokenizer tokhash tokencode bertscan decode \
-     unkwords tokenize detok
+     clean clean_html clean_text clean_word clean_form clean_show unkwords tokenize detok
 L2_TRAIN = wordcount vocablist alphabet pairmerge seedpieces piecesum piecetrain \
     spmwrite vocabjson vocabfiles vocabtrain
 L3 = dataset batch mask order labels schedule split shard_out shard
@@ -40,7 +40,7 @@ L4 = backend config tensorfile safetensors safetensors_write zipdir pickle_vm pi
      modeldir params arena init model model_load model_run model_tensors bert bert_bwd \
      heads checkpoint
 L5 = scores scores_read metrics metrics_rank metrics_random metrics_boot report report_json
-L6 = scoring train train_main train_input train_classify train_mlm train_loop train_log train_state \
+L6 = scoring train train_main train_input train_classify train_mlm train_plan train_loop train_log train_state \
      train_output
 KERNELS = $(patsubst kernels/cpu/%.c,%,$(wildcard kernels/cpu/*.c))
 
@@ -193,7 +193,7 @@ fuzz:
 	    CFLAGS='-O1 -g -fsanitize=fuzzer-no-link,address,undefined' fuzzers
 	@sh tests/fuzz/run $(O)-fuzz/fuzz $(FUZZ_TIME) $(FUZZERS)
 # What needs a GPU; says `skipped: no device` where there is none.
-GPU_TESTS = $(patsubst tests/gpu/%.c,$(O)/gpu/%,$(wildcard tests/gpu/test_*.c))
+GPU_TESTS = $(patsubst tests/gpu/%.c,$(O)/gpu/%,$(wildcard tests/gpu/*.c))
 $(GPU_TESTS): $(O)/gpu/%: $(O)/tests/gpu/%.o $(unit_objects)
 	@mkdir -p $(@D)
 	$(SAY_LINK)

@@ -106,6 +106,26 @@ int opt_int(const char *text, const char *option, int64_t *value, struct err *e)
     return 0;
 }
 
+int opt_size(const char *text, const char *option, int64_t *bytes, struct err *e)
+{
+    static const char units[] = "KMGT";
+    char *end;
+    double value;
+    const char *unit;
+
+    errno = 0;
+    value = strtod(text, &end);
+    unit = *end ? strchr(units, toupper((unsigned char)*end)) : NULL;
+    for (const char *u = units; unit && u <= unit; u++)
+        value *= 1024;
+    if (!isdigit((unsigned char)*text) || (*end && (!unit || end[1])) || !(value < 0x1p62))
+        return err_set(e, ERR_USAGE,
+                       "%s: '%s' is no size: bytes, or a number with K, M, G or T behind it",
+                       option, text);
+    *bytes = (int64_t)value;
+    return 0;
+}
+
 static int check_range(const struct opt *o, const char *name, double value, struct err *e)
 {
     if (o->min == 0 && o->max == 0)
@@ -163,6 +183,11 @@ static int store(const struct opt *o, const char *arg, char *values, struct err 
         return 0;
     case OPT_INT:
         if (opt_int(arg, name, &whole, e) || check_range(o, name, (double)whole, e))
+            return -1;
+        *(int64_t *)where = whole;
+        return 0;
+    case OPT_SIZE:
+        if (opt_size(arg, name, &whole, e) || check_range(o, name, (double)whole, e))
             return -1;
         *(int64_t *)where = whole;
         return 0;

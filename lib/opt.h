@@ -27,6 +27,7 @@ enum opt_type {
     OPT_LESS,   /* int: one less each time */
     OPT_INT,    /* int64_t within min..max */
     OPT_REAL,   /* double within min..max */
+    OPT_SIZE,   /* int64_t: bytes, with K, M, G or T behind it in powers of 1024 */
     OPT_TEXT,   /* const char * into argv */
     OPT_CHOICE, /* const char *: one of the words of `arg`, "a|b|c" */
     OPT_TEXTS   /* struct opt_texts: may be given several times */
@@ -51,7 +52,7 @@ struct opt {
     const char *arg;  /* what the value is called in the help: "N", "FILE"; NULL for flags */
     const char *help; /* one sentence, with the default in brackets where there is one */
     int flags;
-    double min, max; /* OPT_INT, OPT_REAL: accepted range; both 0: any */
+    double min, max; /* OPT_INT, OPT_REAL, OPT_SIZE: accepted range; both 0: any */
 };
 
 /* What every tool has.  The first member of a tool's struct of values. */
@@ -103,5 +104,7 @@ int opt_threads(const struct opt_common *c);
 /* A number of the C locale, whole text used.  0, or -1 and ERR_USAGE naming the option. */
 int opt_real(const char *text, const char *option, double *value, struct err *e) MUST_USE;
 int opt_int(const char *text, const char *option, int64_t *value, struct err *e) MUST_USE;
+/* "1500000", "512M", "1.5G": powers of 1024. */
+int opt_size(const char *text, const char *option, int64_t *bytes, struct err *e) MUST_USE;
 
 #endif

@@ -33,7 +33,7 @@ struct train_options {
     const char *model, *out, *eval, *best, *schedule, *warmup, *shuffle, *predictions,
         *log, *problem, *mask;
     bool init, resume, force, whole_word, elastic;
-    int64_t max_len, batch, epochs, max_steps, accum, save_every, eval_every, keep, block;
+    int64_t max_len, batch, epochs, max_steps, accum, save_every, eval_every, keep, block, memory;
     double lr, weight_decay, eps, beta1, beta2, clip, dropout, mlm_prob;
 };
 
@@ -99,6 +99,8 @@ struct train_options {
      "resume also on another kind of processor", OPT_SAME | OPT_HIDDEN, 0, 0},           \
     {"force", 'f', OPT_FLAG, TRAIN_AT(force), NULL,                                      \
      "replace the model that is in DIR, once the new one is whole", OPT_SAME, 0, 0},     \
+    {"memory", 0, OPT_SIZE, TRAIN_AT(memory), "SIZE",                                    \
+     "cut each batch into pieces that fit into SIZE, as 6G; 0: no limit [0]", 0, 0, 1e18}, \
     OPT_PRECISION, OPT_DEVICE, OPT_SEED, OPT_THREADS
 
 /* A run of one of the tools. */

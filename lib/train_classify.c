@@ -439,10 +439,10 @@ static int write_rows(struct train *t, struct scores_writer *w, size_t from, siz
 
 static int write_scores(struct train *t, struct scores_writer *w, struct err *e)
 {
-    const size_t all = t->n[SCORE_SET], batch = (size_t)t->o->batch;
+    const size_t all = t->n[SCORE_SET], micro = (size_t)t->micro;
 
-    for (size_t from = 0; from < all; from += batch) {
-        const size_t n = all - from < batch ? all - from : batch;
+    for (size_t from = 0; from < all; from += micro) {
+        const size_t n = all - from < micro ? all - from : micro;
 
         batch_reset(&t->batch);
         for (size_t i = 0; i < n; i++)

@@ -9,15 +9,9 @@
 #include <unistd.h>
 
 enum { REPORT_EVERY = 40 };   /* micro-batches between two lines, as in the documents */
-/*
- * How much of the known order is looked at to plan memory; beyond that a bound will do.
- */
-#define COUNT_BUDGET 50000000 /* tokens whose masks are drawn */
-#define ITEM_BUDGET 4000000   /* items of all epochs */
-
 /* ---- order ---- */
 
-static int load_order(struct train *t, int64_t epoch, struct err *e)
+int train_order(struct train *t, int64_t epoch, struct err *e)
 {
     const size_t n = t->n[TRAIN_SET];
 
@@ -32,206 +26,6 @@ static int load_order(struct train *t, int64_t epoch, struct err *e)
     return 0;
 }
 
-/* ---- planning ---- */
-
-struct extent {
-    size_t tokens, rows, longest;
-};
-
-static void widen(struct model_limits *l, const struct extent *x, size_t n)
-{
-    if ((int64_t)x->tokens > l->tokens)
-        l->tokens = (int64_t)x->tokens;
-    if ((int64_t)x->rows > l->rows)
-        l->rows = (int64_t)x->rows;
-    if ((int64_t)x->longest > l->max_len)
-        l->max_len = (int64_t)x->longest;
-    if ((int64_t)n > l->sequences)
-        l->sequences = (int64_t)n;
-}
-
-/* The largest of the micro-batches that items[0..n-1] (NULL: 0, 1, 2 ...) make. */
-static void widen_set(const struct train *t, enum train_set set, uint32_t epoch,
-                      const uint32_t *items, bool exact, struct model_limits *l)
-{
-    const size_t n = t->n[set], batch = (size_t)t->o->batch;
-
-    for (size_t from = 0; from < n; from += batch) {
-        const size_t m = batch < n - from ? batch : n - from;
-        struct extent x = {0};
-
-        for (size_t i = from; i < from + m; i++) {
-            const size_t item = items ? items[i] : i;
-            const size_t len = t->task->tokens(t, set, item);
-
-            x.tokens += len;
-            x.rows += exact ? t->task->rows(t, set, epoch, item) : len;
-            if (len > x.longest)
-                x.longest = len;
-        }
-        widen(l, &x, m);
-    }
-}
-
-static int longest_first(const void *a, const void *b)
-{
-    const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-
-    return x > y ? -1 : x < y;
-}
-
-/* A bound for any order: the longest items in one micro-batch. */
-static int widen_worst(const struct train *t, struct model_limits *l, struct err *e)
-{
-    const size_t n = t->n[TRAIN_SET];
-    const size_t batch = n < (size_t)t->o->batch ? n : (size_t)t->o->batch;
-    uint32_t *len = mem_alloc(n, sizeof *len, "lengths", e);
-    struct extent x = {0};
-
-    if (!len)
-        return -1;
-    for (size_t i = 0; i < n; i++)
-        len[i] = (uint32_t)t->task->tokens(t, TRAIN_SET, i);
-    qsort(len, n, sizeof *len, longest_first);
-    for (size_t i = 0; i < batch; i++)
-        x.tokens += len[i];
-    x.longest = n ? len[0] : 0;
-    x.rows = t->job->mlm ? x.tokens : batch;
-    widen(l, &x, batch);
-    free(len);
-    return 0;
-}
-
-/* The micro-batches of the known order of all epochs. */
-static int widen_epochs(struct train *t, int64_t epochs, bool exact,
-                        struct model_limits *l, struct err *e)
-{
-    for (int64_t epoch = 0; epoch < epochs; epoch++) {
-        if (load_order(t, epoch, e))
-            return -1;
-        widen_set(t, TRAIN_SET, (uint32_t)epoch, t->order, exact, l);
-    }
-    return 0;
-}
-
-/* What the largest micro-batch of the run takes. */
-static int find_limits(struct train *t, struct model_limits *l, struct err *e)
-{
-    const int64_t epochs = t->steps_per_epoch
-                               ? (t->total + t->steps_per_epoch - 1) / t->steps_per_epoch
-                               : 0;
-    const bool all_known = (double)epochs * (double)t->n[TRAIN_SET] < ITEM_BUDGET;
-    double tokens = 0;
-    bool exact;
-
-    *l = (struct model_limits){.train = t->total > 0};
-    for (size_t i = 0; i < t->n[TRAIN_SET]; i++)
-        tokens += (double)t->task->tokens(t, TRAIN_SET, i);
-    exact = !t->job->mlm || tokens * (double)(epochs + 1) < COUNT_BUDGET;
-    if (all_known ? widen_epochs(t, epochs, exact, l, e) : widen_worst(t, l, e))
-        return -1;
-    widen_set(t, EVAL_SET, MASK_HELDOUT, NULL, exact, l);
-    if (t->o->predictions)
-        widen_set(t, SCORE_SET, 0, NULL, true, l);
-    return 0;
-}
-
-static int choose_best(struct train *t, struct err *e)
-{
-    t->best = !t->o->eval ? "last" : t->o->best ? t->o->best : t->task->default_best(t);
-    if (strcmp(t->best, "last") == 0 || t->task->knows(t, t->best, &t->best_lower))
-        return 0;
-    return err_set(e, ERR_USAGE,
-                   "--best %s: there is no such metric for this kind of model", t->best);
-}
-
-static int count_steps(struct train *t, struct err *e)
-{
-    const int64_t n = (int64_t)t->n[TRAIN_SET], step = t->o->batch * t->o->accum;
-
-    t->steps_per_epoch = (n + step - 1) / step;
-    if (t->o->max_steps >= 0)
-        t->total = t->o->max_steps;
-    else
-        t->total = t->o->epochs * t->steps_per_epoch;
-    if (n == 0 && t->o->max_steps != 0)
-        return err_set(e, ERR_DATA, "%s: no %s to train on", t->data.name,
-                       t->task->items);
-    return schedule_init(&t->schedule, t->o->schedule, t->o->lr, t->o->warmup, t->total,
-                         e);
-}
-
-static int reserve(struct train *t, const struct model_limits *l, struct err *e)
-{
-    const bool classify = !t->job->mlm;
-    const struct config *c = model_config(t->model);
-    const int targets = classify && c->problem != PROBLEM_SINGLE ? c->n_labels : 0;
-
-    t->order =
-        t->order ? t->order : mem_alloc(t->n[TRAIN_SET], sizeof *t->order, "order", e);
-    if (!t->order ||
-        batch_reserve(&t->batch, (size_t)l->tokens, (size_t)l->sequences,
-                      (size_t)(l->rows > l->sequences ? l->rows : l->sequences) + 1,
-                      targets, e))
-        return -1;
-    if (classify) {
-        t->logits = mem_alloc((size_t)l->sequences,
-                              (size_t)c->n_labels * sizeof *t->logits, "logits", e);
-        if (!t->logits)
-            return -1;
-    }
-    return model_reserve(t->model, l, e);
-}
-
-/* Bytes of this process that are in memory now; 0 where the system does not say. */
-static double resident(void)
-{
-    struct err ignored = {0};
-    char *text;
-    size_t n;
-    double pages = 0;
-
-    text = io_slurp("/proc/self/statm", 4096, &n, &ignored);
-    if (text && strchr(text, ' '))
-        pages = strtod(strchr(text, ' '), NULL);
-    free(text);
-    return pages * (double)sysconf(_SC_PAGESIZE);
-}
-
-/* What the matrix library and the allocator take beside what is planned, as measured. */
-#define MEMORY_SLACK 1.12
-
-/* The weights are in memory already; what training adds comes on top of what there is. */
-static void show_memory(const struct train *t, const struct model_limits *l)
-{
-    const double params = (double)model_state_bytes(t->model, STATE_PARAMS);
-    double bytes = resident() + (double)model_bytes(t->model, l) - params;
-
-    if (t->total > 0 && strcmp(t->best, "last") != 0)
-        bytes += params;
-    if (t->o->save_every)
-        bytes += params;
-    msg_note(t->msg, "%.2f million parameters, peak memory about %.0f MB",
-             (double)model_parameters(t->model) / 1e6, bytes * MEMORY_SLACK / 1e6);
-}
-
-int train_plan(struct train *t, struct err *e)
-{
-    struct model_limits l;
-
-    if (choose_best(t, e) || count_steps(t, e))
-        return -1;
-    t->order = mem_alloc(t->n[TRAIN_SET], sizeof *t->order, "the order of the items", e);
-    if (!t->order || find_limits(t, &l, e))
-        return -1;
-    if (t->o->predictions && io_out_open(&t->predictions, t->o->predictions, e))
-        return -1;
-    if (l.sequences == 0) /* nothing to run: the model is written as loaded */
-        l = (struct model_limits){.tokens = 1, .sequences = 1, .rows = 1, .max_len = 1};
-    show_memory(t, &l);
-    return reserve(t, &l, e);
-}
-
 /* ---- evaluation ---- */
 
 int train_score_batch(struct train *t, struct loss_sum *sum, struct err *e)
@@ -244,13 +38,13 @@ int train_score_batch(struct train *t, struct loss_sum *sum, struct err *e)
 /* 1: a signal came, the evaluation is dropped. */
 static int run_eval(struct train *t, struct train_result *r, struct err *e)
 {
-    const size_t n = t->n[EVAL_SET], batch = (size_t)t->o->batch;
+    const size_t n = t->n[EVAL_SET], micro = (size_t)t->micro;
     struct loss_sum sum = {0};
 
     if (t->task->judge_begin(t, e))
         return -1;
-    for (size_t from = 0; from < n; from += batch) {
-        const size_t to = n - from < batch ? n : from + batch;
+    for (size_t from = 0; from < n; from += micro) {
+        const size_t to = n - from < micro ? n : from + micro;
 
         if (stop_asked(t->job->stop))
             return 1;
@@ -335,7 +129,7 @@ static int begin_step(struct train *t, struct step *s, struct err *e)
 
     *s = (struct step){.number = t->state.step + 1,
                        .epoch = (uint32_t)(t->state.step / t->steps_per_epoch)};
-    if (load_order(t, s->epoch, e))
+    if (train_order(t, s->epoch, e))
         return -1;
     s->from = (size_t)at * size;
     s->to = n - s->from < size ? n : s->from + size;
@@ -404,11 +198,15 @@ static int micro_batch(struct train *t, struct step *s, size_t from, size_t to,
     return 0;
 }
 
-static void report(struct train *t, size_t to)
+/* Lines count batches, of however many micro-batches they are made. */
+static void report(struct train *t, size_t from, size_t to)
 {
-    const int64_t batch = (int64_t)((to + (size_t)t->o->batch - 1) / (size_t)t->o->batch);
-    const int64_t batches = ((int64_t)t->n[TRAIN_SET] + t->o->batch - 1) / t->o->batch;
+    const int64_t size = t->o->batch, n = (int64_t)t->n[TRAIN_SET];
+    const int64_t batches = (n + size - 1) / size;
+    const int64_t batch = (int64_t)to == n ? batches : (int64_t)to / size;
 
+    if (batch == (int64_t)from / size)
+        return;
     train_show_progress(t, batch, batches);
     if (batch % REPORT_EVERY == 0 && batch < batches)
         train_show_batch(t, batch, batches);
@@ -453,14 +251,13 @@ static int one_step(struct train *t, struct err *e)
 
     if (begin_step(t, &s, e))
         return -1;
-    for (size_t from = s.from; from < s.to; from += (size_t)t->o->batch) {
-        const size_t rest = s.to - from;
-        const size_t to =
-            from + (rest < (size_t)t->o->batch ? rest : (size_t)t->o->batch);
+    for (size_t from = s.from; from < s.to; from += (size_t)t->micro) {
+        const size_t rest = s.to - from, micro = (size_t)t->micro;
+        const size_t to = from + (rest < micro ? rest : micro);
 
         if (micro_batch(t, &s, from, to, e))
             return -1;
-        report(t, to);
+        report(t, from, to);
     }
     if (update(t, &s, &lr, &norm, e))
         return -1;

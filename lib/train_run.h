@@ -122,6 +122,7 @@ struct train {
 
     struct schedule schedule;
     int64_t steps_per_epoch, total;
+    int64_t micro; /* items of a micro-batch: --batch, or fewer where --memory asks */
     uint32_t *order; /* (n[TRAIN_SET]) of epoch order_epoch */
     int64_t order_epoch;
     const char *best; /* metric, or "last" */
@@ -151,8 +152,12 @@ int train_end_pass(struct train *t, struct err *e) MUST_USE;
 /* Warns when more than 1 % of the tokens are cut. */
 void train_warn_cut(const struct train *t, uint64_t cut, uint64_t all);
 
-/* train_loop.c */
+/* train_plan.c */
 int train_plan(struct train *t, struct err *e) MUST_USE;
+
+/* train_loop.c */
+/* Fills t->order for an epoch. */
+int train_order(struct train *t, int64_t epoch, struct err *e) MUST_USE;
 int train_loop(struct train *t, struct err *e) MUST_USE;
 /* Logits and loss of items [from, from + n) of t->batch, which add() has filled. */
 int train_score_batch(struct train *t, struct loss_sum *sum, struct err *e) MUST_USE;

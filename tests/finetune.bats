@@ -166,6 +166,29 @@ leaves_nothing_else() {
     same "$(field tokens a.log)" "$(field tokens d.log)"
 }
 
+@test "--memory cuts a batch into pieces that fit, and the loss stays what it was" {
+    cp -r base wide
+    sed -i 's/"hidden_size": 16/"hidden_size": 64/; s/"intermediate_size": 32/"intermediate_size": 1024/' \
+        wide/config.json
+    wide() { finetune -@ 1 -m wide --init --batch 120 --dropout 0 --max-steps 3 --lr 1e-3 "$@" train.toks; }
+    fails_with 1 wide -o out --memory 1M
+    says "even one of the records" "--max-len"
+    [ ! -e out ]
+    least=$(sed -n 's/.*takes \([0-9]*\) MB.*/\1/p' <<<"$stderr")
+    wide -o whole --log whole.log --memory 8G 2>said
+    ! grep -q 'is cut into' said
+    wide -o cut --log cut.log --memory $((least * 1000000 + 9000000)) 2>said
+    micro=$(sed -n 's/.*a batch of 120 is cut into micro-batches of \([0-9]*\)$/\1/p' said)
+    [ "$micro" -ge 2 ]
+    [ "$micro" -le 60 ]
+    [ "$(sed -n 's/.*peak memory about \([0-9]*\) MB/\1/p' said)" -le $((least + 9)) ]
+    same "$(field tokens cut.log)" "$(field tokens whole.log)"
+    same "$(steps cut.log | field loss /dev/stdin | cut -c1-7)" \
+        "$(steps whole.log | field loss /dev/stdin | cut -c1-7)"
+    fails_with 2 wide -o out --memory 6X
+    says "--memory" "6X"
+}
+
 @test "--shuffle none takes records in stream order, the last batch short" {
     ft -o out --shuffle none --batch 50 --epochs 1 --log log train.toks
     want=$(tok -d --columns len train.toks |
