@@ -297,12 +297,23 @@ cudaError_t cudaGetLastError()
 {
     return cudaSuccess;
 }
-cudaError_t cudaMalloc(void **p, size_t n)
+/* $EMU_MEMORY: bytes that no allocation may exceed, as if the device were so small. */
+static size_t device_memory()
+{
+    const char *given = getenv("EMU_MEMORY");
+
+    return given ? strtoull(given, NULL, 10) : 0;
+}
+static cudaError_t take(void **p, size_t n)
 {
     if (posix_memalign(p, 256, n)) /* to the byte, for the address sanitizer */
         return cudaErrorMemoryAllocation;
     memset(*p, 0xff, n);
     return cudaSuccess;
+}
+cudaError_t cudaMalloc(void **p, size_t n)
+{
+    return device_memory() && n > device_memory() ? cudaErrorMemoryAllocation : take(p, n);
 }
 cudaError_t cudaFree(void *p)
 {
@@ -311,12 +322,12 @@ cudaError_t cudaFree(void *p)
 }
 cudaError_t cudaMemGetInfo(size_t *left, size_t *all)
 {
-    *left = *all = 0;
+    *left = *all = device_memory();
     return cudaSuccess;
 }
 cudaError_t cudaHostAlloc(void **p, size_t n, unsigned)
 {
-    return cudaMalloc(p, n);
+    return take(p, n);
 }
 cudaError_t cudaFreeHost(void *p)
 {
