@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* tok: text -> token stream; tok -d: token stream -> text, tokens or ids */
+#include "clean_show.h"
 #include "detok.h"
 #include "io.h"
 #include "modelpath.h"
@@ -7,6 +8,7 @@
 #include "tokenize.h"
 
 #include <malloc.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -64,6 +66,47 @@ static struct records_options reading(const struct values *v)
         .max_member_bytes = (uint64_t)v->max_member_bytes};
 }
 
+/* The steps of --clean; *c stays NULL without it. */
+static int make_cleaner(const struct values *v, struct cleaner **c, struct err *e)
+{
+    *c = v->clean ? cleaner_make(v->clean, (size_t)v->max_line, e) : NULL;
+    return v->clean && !*c ? -1 : 0;
+}
+
+static void print_steps(void)
+{
+    for (int i = 0; clean_step_name(i); i++)
+        printf("%-14s %s\n", clean_step_name(i), clean_step_does(i));
+}
+
+/* --show */
+static int show(const struct values *v, char **paths, int n, struct msg *m, struct err *e)
+{
+    const struct records_options ro = reading(v);
+    const char *no_colour = getenv("NO_COLOR"), *term = getenv("TERM");
+    struct clean_counts counts = {0};
+    struct io_out out = {.fd = -1};
+    struct records *in = NULL;
+    struct cleaner *c;
+    int rc = v->clean ? 0 : err_set(e, ERR_USAGE, "--show goes with --clean");
+    bool colour;
+
+    if (rc || make_cleaner(v, &c, e))
+        return -1;
+    rc = io_out_open(&out, v->out, e);
+    colour = !rc && isatty(out.fd) && !(no_colour && *no_colour) && term && strcmp(term, "dumb") != 0;
+    if (!rc && (!(in = records_open(paths, n, &ro, m, e)) ||
+                clean_show(in, c, out.fd, out.name, colour, &counts, e) || io_publish(&out, e)))
+        rc = -1;
+    if (!rc)
+        msg_note(m, "texts that --clean changes: %llu; of which nothing is left: %llu",
+                 (unsigned long long)counts.changed, (unsigned long long)counts.emptied);
+    io_discard(&out);
+    records_free(in);
+    cleaner_free(c);
+    return rc;
+}
+
 static int encode(const struct values *v, char **paths, int n, const char *command, struct msg *m,
                   struct err *e)
 {
@@ -80,8 +123,10 @@ static int encode(const struct values *v, char **paths, int n, const char *comma
     struct toks_header h = {0};
     struct records *in = NULL;
     struct tokenizer *t = NULL;
-    int rc = io_out_open(&out, v->out, e);
+    struct cleaner *clean = NULL;
+    int rc = make_cleaner(v, &clean, e) || io_out_open(&out, v->out, e) ? -1 : 0;
 
+    to.clean = clean;
     if (m->level >= MSG_VERBOSE)
         to.stat = &stat;
     if (!rc && isatty(out.fd))
@@ -99,6 +144,7 @@ static int encode(const struct values *v, char **paths, int n, const char *comma
     records_free(in);
     tokenizer_free(t);
     stat_free(&stat);
+    cleaner_free(clean);
     toks_header_free(&h);
     return rc;
 }
@@ -146,12 +192,18 @@ int main(int argc, char **argv)
     char *command = NULL;
     int first, rc = opt_parse(tool, argc, argv, &v, &first, &m, &e);
 
+    if (rc == 0 && v.clean && strcmp(v.clean, "help") == 0) {
+        print_steps();
+        return msg_finish(&m, &e);
+    }
     mallopt(M_MMAP_THRESHOLD, 1 << 20); /* large buffers go back to the system at once */
     if (rc == 0 && first == argc && isatty(STDIN_FILENO))
         rc = err_set(&e, ERR_USAGE, "nothing to read: give a FILE or pipe text into tok; see "
                      "'tok -h'");
     if (rc == 0 && back)
         decode(&v, argv + first, argc - first, &e);
+    else if (rc == 0 && v.show)
+        show(&v, argv + first, argc - first, &m, &e);
     else if (rc == 0 && (command = opt_command(tool, argc, argv, &e)) != NULL)
         encode(&v, argv + first, argc - first, command, &m, &e);
     free(command);

@@ -11,9 +11,9 @@ struct values {
     struct opt_common common;
     const char *model, *out;
     /* tok */
-    const char *format, *header, *text, *join, *pair, *label, *weight, *key, *member, *specials;
+    const char *format, *header, *text, *join, *pair, *label, *weight, *key, *member, *specials, *clean;
     int64_t max_line, max_members, max_member_bytes, max_ratio, expect, block_records, level;
-    bool plain;
+    bool plain, show;
     /* tok -d */
     bool decode, want_ids, want_tokens, want_text, special;
     const char *columns;
@@ -45,7 +45,9 @@ struct values {
     {"member", 0, OPT_TEXT, AT(member), "GLOB", "members of archives to read, * also matches / " \
      "[all]", 0, 0, 0}, \
     {"specials-in-text", 0, OPT_CHOICE, AT(specials), "yes|no", \
-     "a special token spelled out in a text is that token [yes]", 0, 0, 0}
+     "a special token spelled out in a text is that token [yes]", 0, 0, 0}, \
+    {"clean", 0, OPT_TEXT, AT(clean), "STEP[,STEP...]", \
+     "clean texts and pairs, in this order; 'help' lists the steps [nothing]", 0, 0, 0}
 #define LIMITS \
     {"max-line", 0, OPT_INT, AT(max_line), "BYTES", "longest line or CSV record [16777216]", \
      OPT_SAME, 1, 1 << 30}, \
@@ -60,6 +62,8 @@ static const struct opt encode_options[] = {
     MODEL("model whose tokenizer to use [$BERTUTILS_MODEL, else roberta]"),
     OUTPUT,
     COLUMNS,
+    {"show", 0, OPT_FLAG, AT(show), NULL, "write no stream: print what --clean does, before and "
+     "after", 0, 0, 0},
     {"expect-records", 0, OPT_INT, AT(expect), "N", "fail unless there are N records", OPT_SAME, 0,
      9e15},
     {"block-records", 0, OPT_INT, AT(block_records), "N",

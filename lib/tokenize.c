@@ -25,6 +25,8 @@ enum { FLIGHT = 12 << 20, LARGE_IDS = 1 << 20, MOST_ENCODERS = 24 };
 
 struct job {
     struct record_chunk chunk;
+    struct clean_scratch scratch;
+    struct clean_counts cleaned;
     struct encoder *encoder;
     struct tok_ids ids; /* of all texts, one after the other */
     size_t *end;        /* ids up to the end of a record's text and of its pair (2 * n) */
@@ -132,7 +134,9 @@ static int encode_job(void *ctx, void *job, struct err *e)
     struct job *j = job;
 
     j->ids.n = 0;
-    if (mem_grow(&j->end, &j->end_cap, 2 * j->chunk.n, sizeof *j->end, e))
+    j->cleaned = (struct clean_counts){0};
+    if (mem_grow(&j->end, &j->end_cap, 2 * j->chunk.n, sizeof *j->end, e) ||
+        (l->o->clean && clean_chunk(l->o->clean, &j->scratch, &j->chunk, &j->cleaned, e)))
         return give_up(ctx);
     for (size_t i = 0; i < j->chunk.n; i++) {
         const struct record *r = &j->chunk.at[i];
@@ -213,6 +217,8 @@ static int write_job(void *ctx, void *job, struct err *e)
     if (l->o->stat)
         unkwords_count(&j->unknown, l->o->stat->unknown);
     l->report->invalid_utf8 += j->chunk.invalid_utf8;
+    l->report->clean.changed += j->cleaned.changed;
+    l->report->clean.emptied += j->cleaned.emptied;
     /* What is large must be free again before another large one may be read. */
     if (j->ids.cap > LARGE_IDS) {
         tok_ids_free(&j->ids);
@@ -231,6 +237,7 @@ static void free_jobs(struct job *jobs, void **list, int n)
 {
     for (int i = 0; jobs && i < n; i++) {
         record_chunk_free(&jobs[i].chunk);
+        clean_scratch_free(&jobs[i].scratch);
         encoder_free(jobs[i].encoder);
         tok_ids_free(&jobs[i].ids);
         unkwords_free(&jobs[i].unknown);
@@ -379,8 +386,13 @@ void tokenize_say(const struct tokenize_report *r, const struct stream_stat *s,
     if (r->unk > r->tokens / 10)
         msg_warn(m, "%.0f %% of the tokens are unknown to the tokenizer: is it the right one?",
                  100 * (double)r->unk / n);
+    if (r->clean.emptied)
+        msg_warn(m, "%llu of the texts have nothing left after --clean",
+                 (unsigned long long)r->clean.emptied);
     if (m->level < MSG_VERBOSE)
         return;
+    if (r->clean.changed)
+        msg_verbose(m, "--clean changed %llu of the texts", (unsigned long long)r->clean.changed);
     getrusage(RUSAGE_SELF, &use);
     msg_verbose(m, "%llu records, %llu tokens, %.4f %% unknown, %llu invalid UTF-8",
                 (unsigned long long)r->records, (unsigned long long)r->tokens,

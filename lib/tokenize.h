@@ -5,6 +5,7 @@
 #ifndef BERTUTILS_TOKENIZE_H
 #define BERTUTILS_TOKENIZE_H
 
+#include "clean.h"
 #include "msg.h"
 #include "records.h"
 #include "stat.h"
@@ -14,6 +15,7 @@
 struct tokenize_options {
     int threads;              /* in all, at least 1; never changes the stream */
     bool no_specials_in_text; /* "[SEP]" in a text is text */
+    const struct cleaner *clean; /* NULL: texts stay as they are */
     uint64_t expect_records;  /* 0: any number; else ERR_DATA when there are not so many */
     struct toks_write_options write; /* its threads are set here */
     struct stream_stat *stat; /* NULL, or where what is written is counted, in its order */
@@ -21,6 +23,7 @@ struct tokenize_options {
 
 struct tokenize_report {
     uint64_t records, tokens, unk, invalid_utf8;
+    struct clean_counts clean;
     uint64_t text_bytes; /* of texts and pairs */
     uint64_t file_bytes; /* read from the inputs */
     double seconds;
