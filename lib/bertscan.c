@@ -191,9 +191,11 @@ int encoder_bert(struct encoder *enc, const uint8_t *p, size_t n)
 
             s.at = unit_end(enc, p, n, start, s.at);
             s.open = NOT_OPEN;
-            /* As it was, where it may be read beyond its end. */
-            memcpy(lower + start, p + start, s.at - start);
-            if (encoder_queue(enc, lower + start, s.at - start, MEMO_RAW))
+            /* As it was; where the memo takes it, it may be read beyond its end. */
+            if (s.at - start <= MEMO_KEY)
+                memcpy(lower + start, p + start, s.at - start);
+            if (encoder_queue(enc, (s.at - start <= MEMO_KEY ? lower : p) + start, s.at - start,
+                              MEMO_RAW))
                 return -1;
         }
     }

@@ -6,7 +6,7 @@
 #include <string.h>
 
 /* Places of a short word take six bits beside a rank. */
-enum { SHORT_WORD = 60, PLACE_BITS = 6, NO_RANK = 0xffffffff };
+enum { SHORT_WORD = 60, PLACE_BITS = 6, WINDOW = 8192, NO_RANK = 0xffffffff };
 
 /* A symbol of a long word, and the merge with the one behind it. */
 struct bpe_symbol {
@@ -62,6 +62,12 @@ int bpe_init(struct bpe *b, const struct vocabmap *v, size_t n, struct err *e)
 
         b->byte_id[byte] = vocabmap_id(v, (const char *)letter, len);
         b->bytes_only = b->bytes_only && b->byte_id[byte] >= 0;
+    }
+    for (size_t id = 0; id < v->size; id++) {
+        size_t len;
+
+        if (vocabmap_token(v, (uint32_t)id, &len) && len > b->longest)
+            b->longest = len;
     }
     for (b->slots = 64; b->slots < n * 2;)
         b->slots *= 2;
@@ -127,20 +133,33 @@ void bpe_add(struct bpe *b, uint32_t left, uint32_t right, uint32_t rank, uint32
     b->filter[bit / 64] |= (uint64_t)1 << bit % 64;
 }
 
-/* The symbols that a word starts as; bytes without a token become `unk` or nothing. */
-static size_t first_symbols(const struct bpe *b, const uint8_t *word, size_t n, uint32_t *ids)
+/* The bytes of a word, and how far they were made symbols. */
+struct letters {
+    const uint8_t *word;
+    size_t n, at;
+    bool after_unk;
+};
+
+/* The symbol of the next byte, -1: it has none.  Without a token it is `unk` or nothing. */
+static inline int64_t next_symbol(const struct bpe *b, struct letters *l)
+{
+    const int64_t id = b->byte_id[l->word[l->at++]];
+    const bool fused = l->after_unk && b->fuse_unk;
+
+    l->after_unk = id < 0;
+    return id >= 0 ? id : fused ? -1 : b->unk;
+}
+
+/* Up to `max` symbols from the next bytes on. */
+static size_t next_symbols(const struct bpe *b, struct letters *l, uint32_t *ids, size_t max)
 {
     size_t count = 0;
-    bool after_unk = false;
 
-    for (size_t i = 0; i < n; i++) {
-        const int64_t id = b->byte_id[word[i]];
+    while (l->at < l->n && count < max) {
+        const int64_t id = next_symbol(b, l);
 
         if (id >= 0)
             ids[count++] = (uint32_t)id;
-        else if (b->unk >= 0 && !(after_unk && b->fuse_unk))
-            ids[count++] = (uint32_t)b->unk;
-        after_unk = id < 0;
     }
     return count;
 }
@@ -250,35 +269,104 @@ static void merge_at(const struct bpe *b, struct bpe_symbol *symbol, uint32_t i,
     look_at(b, symbol, i, heap, n);
 }
 
-static size_t merge_long(const struct bpe *b, struct bpe_scratch *s, uint32_t *ids, size_t n)
+/* Lays out n symbols and a heap of their pairs; returns how many pairs there are. */
+static size_t lay_out(const struct bpe *b, struct bpe_scratch *s, const uint32_t *ids, size_t n)
 {
-    struct bpe_symbol *const symbol = s->symbol;
-    uint64_t *const heap = s->heap;
-    size_t pairs = 0, count = 0;
+    size_t pairs = 0;
 
     for (size_t i = 0; i < n; i++) {
         const uint32_t rank = i + 1 < n ? bpe_rank(b, ids[i], ids[i + 1]) : NO_RANK;
 
-        symbol[i] = (struct bpe_symbol){ids[i], rank, i ? (uint32_t)i - 1 : UINT32_MAX,
-                                        i + 1 < n ? (uint32_t)i + 1 : UINT32_MAX};
+        s->symbol[i] = (struct bpe_symbol){ids[i], rank, i ? (uint32_t)i - 1 : UINT32_MAX,
+                                           i + 1 < n ? (uint32_t)i + 1 : UINT32_MAX};
         if (rank != NO_RANK)
-            heap[pairs++] = (uint64_t)rank << 32 | i;
+            s->heap[pairs++] = (uint64_t)rank << 32 | i;
     }
     for (size_t i = pairs / 2; i-- > 0;)
-        sift_down(heap, pairs, i);
+        sift_down(s->heap, pairs, i);
+    return pairs;
+}
+
+/*
+ * Merges the first n symbols of a word that goes on, whatever follows them, and writes those
+ * that are sure to ids; returns how many, and in *used how many of the n they are made of (0:
+ * none is sure, more must be seen).
+ *
+ * No token is made of more than `longest` symbols.  So what goes on behind place `sure` can
+ * have taken in, at any time, at most as many before it: a merge that ends further left happens
+ * whatever follows; one that ends within them may or may not, and moves `sure` to its start.
+ * Ranks are taken in order here as in the whole word, the leftmost first among equals, so that
+ * what is on the right of a pair never comes before it by place alone.  What is left before
+ * `sure` less `longest` at the end is final, and no merge of the whole word goes across it.
+ */
+static size_t merge_window(const struct bpe *b, struct bpe_scratch *s, uint32_t *ids, size_t n,
+                           size_t *used)
+{
+    struct bpe_symbol *const symbol = s->symbol;
+    size_t pairs = lay_out(b, s, ids, n), sure = n, count = 0;
+
     while (pairs > 0) {
-        const uint64_t top = heap[0];
+        const uint64_t top = s->heap[0];
+        const uint32_t at = (uint32_t)top;
+        uint32_t behind;
+
+        s->heap[0] = s->heap[--pairs];
+        if (pairs)
+            sift_down(s->heap, pairs, 0);
+        if (symbol[at].rank != top >> 32 || at >= sure)
+            continue;
+        behind = symbol[symbol[at].next].next;
+        if ((behind == UINT32_MAX ? n : behind) + b->longest <= sure)
+            merge_at(b, symbol, at, s->heap, &pairs);
+        else
+            sure = at;
+    }
+    *used = 0;
+    for (uint32_t i = 0, next; i != UINT32_MAX; i = next) {
+        next = symbol[i].next;
+        if ((next == UINT32_MAX ? n : next) + b->longest > sure)
+            break;
+        ids[count++] = symbol[i].id;
+        *used = next;
+    }
+    return count;
+}
+
+/* Merges n symbols that are all of a word, or the rest of one. */
+static size_t merge_long(const struct bpe *b, struct bpe_scratch *s, uint32_t *ids, size_t n)
+{
+    struct bpe_symbol *const symbol = s->symbol;
+    size_t pairs = lay_out(b, s, ids, n), count = 0;
+
+    while (pairs > 0) {
+        const uint64_t top = s->heap[0];
         const uint32_t at = (uint32_t)top;
 
-        heap[0] = heap[--pairs];
+        s->heap[0] = s->heap[--pairs];
         if (pairs)
-            sift_down(heap, pairs, 0);
+            sift_down(s->heap, pairs, 0);
         if (symbol[at].rank == top >> 32)
-            merge_at(b, symbol, at, heap, &pairs);
+            merge_at(b, symbol, at, s->heap, &pairs);
     }
     for (uint32_t i = 0; i != UINT32_MAX; i = symbol[i].next)
         ids[count++] = symbol[i].id;
     return count;
+}
+
+static int scratch_room(struct bpe_scratch *s, size_t n, struct err *e)
+{
+    if (n >= UINT32_MAX / 4)
+        return err_set(e, ERR_DATA, "a word of %zu symbols is too long", n);
+    return mem_grow(&s->symbol, &s->cap, n, sizeof *s->symbol, e) ||
+                   mem_grow(&s->heap, &s->heap_cap, n * 3, sizeof *s->heap, e)
+               ? -1
+               : 0;
+}
+
+/* Symbols looked at together of a word that is longer. */
+static size_t window_of(const struct bpe *b)
+{
+    return b->longest < WINDOW / 16 ? WINDOW : b->longest * 16;
 }
 
 /* The id of the whole word in *id, or -1 there. */
@@ -299,21 +387,57 @@ static int whole_word(const struct vocabmap *v, const uint8_t *word, size_t n, i
 int64_t bpe_merge(const struct bpe *b, struct bpe_scratch *s, uint32_t *ids, size_t count,
                   struct err *e)
 {
+    size_t from = 0, done = 0, window = window_of(b), used;
+
     if (count <= 1)
         return (int64_t)count;
     if (count <= SHORT_WORD)
         return (int64_t)merge_short(b, ids, count);
-    if (count >= UINT32_MAX / 4)
-        return err_set(e, ERR_DATA, "a word of %zu symbols is too long", count);
-    if (mem_grow(&s->symbol, &s->cap, count, sizeof *s->symbol, e) ||
-        mem_grow(&s->heap, &s->heap_cap, count * 3, sizeof *s->heap, e))
+    while (count - from > window) {
+        if (scratch_room(s, window, e))
+            return -1;
+        memmove(ids + done, ids + from, window * sizeof *ids);
+        done += merge_window(b, s, ids + done, window, &used);
+        from += used;
+        window = used ? window_of(b) : window * 2;
+    }
+    if (scratch_room(s, count - from, e))
         return -1;
-    return (int64_t)merge_long(b, s, ids, count);
+    memmove(ids + done, ids + from, (count - from) * sizeof *ids);
+    return (int64_t)(done + merge_long(b, s, ids + done, count - from));
+}
+
+/* The same over the bytes of a long word, so that the symbols need not all be there at once. */
+static int64_t merge_bytes(const struct bpe *b, struct letters *l, struct bpe_scratch *s,
+                           uint32_t *ids, struct err *e)
+{
+    size_t done = 0, window = window_of(b), used, n;
+
+    for (;;) {
+        struct letters start = *l;
+
+        if (scratch_room(s, window, e))
+            return -1;
+        n = next_symbols(b, l, ids + done, window);
+        if (l->at == l->n)
+            break;
+        done += merge_window(b, s, ids + done, window, &used);
+        if (s->most && done > s->most)
+            return err_set(e, ERR_DATA, "a word of more than %zu tokens", s->most);
+        /* Back, and forward again to where the sure ones end. */
+        *l = start;
+        for (size_t i = 0; i < used;)
+            i += next_symbol(b, l) >= 0;
+        window = used ? window_of(b) : window * 2;
+    }
+    return (int64_t)(done + merge_long(b, s, ids + done, n));
 }
 
 int64_t bpe_word(const struct bpe *b, const struct vocabmap *v, const uint8_t *word, size_t n,
                  struct bpe_scratch *s, uint32_t *ids, struct err *e)
 {
+    struct letters l = {word, n, 0, false};
+
     if (b->whole) {
         int64_t id;
 
@@ -324,5 +448,7 @@ int64_t bpe_word(const struct bpe *b, const struct vocabmap *v, const uint8_t *w
             return 1;
         }
     }
-    return bpe_merge(b, s, ids, first_symbols(b, word, n, ids), e);
+    if (n > window_of(b))
+        return merge_bytes(b, &l, s, ids, e);
+    return bpe_merge(b, s, ids, next_symbols(b, &l, ids, n), e);
 }

@@ -3,7 +3,8 @@
  * bpe: byte-level byte-pair encoding of one word (L2).
  *
  * Pairs are merged by rank, the leftmost first among equals.  Short words look for the best
- * pair in an array, long ones in a heap, so that a word of n bytes takes n log n.
+ * pair in an array, long ones in a heap.  Very long ones are merged window by window, as far as
+ * what follows cannot change it: time and memory of a word do not grow faster than its length.
  * Sources: tokenizers/src/models/bpe/{model,word}.rs; the spelling of bytes as letters is
  * that of pre_tokenizers/byte_level.rs.
  */
@@ -27,6 +28,7 @@ struct bpe {
     uint32_t *made;    /* the token that a merge makes, by rank */
     uint64_t *filter;  /* one bit for the hash of every merge: most pairs are none */
     size_t slots, merges;
+    size_t longest;    /* bytes of a token: none is made of more symbols */
     int64_t byte_id[256]; /* -1: a byte that is no token */
     int64_t unk;          /* for such bytes; -1: they are left out */
     bool fuse_unk;        /* one unknown token for a run of them */
@@ -39,6 +41,7 @@ struct bpe_scratch {
     struct bpe_symbol *symbol;
     uint64_t *heap;
     size_t cap, heap_cap;
+    size_t most; /* ids of a word beyond which it is refused (ERR_DATA); 0: none */
 };
 void bpe_scratch_free(struct bpe_scratch *s);
 

@@ -10,7 +10,7 @@ struct chunk_pool {
     char data[];
 };
 
-enum { BLOCK = 64 << 10, LARGE = 4 << 20 };
+enum { BLOCK = 64 << 10, LARGE = 1 << 20 };
 
 static void free_blocks(struct chunk_pool *p)
 {
@@ -29,7 +29,7 @@ char *chunk_room(struct record_chunk *c, size_t n, struct err *e)
     if (!p || p->cap - p->used < n) {
         const size_t cap = n > BLOCK ? n : BLOCK;
 
-        p = cap > SIZE_MAX - sizeof *p ? NULL : malloc(sizeof *p + cap);
+        p = cap > SIZE_MAX / 2 ? NULL : malloc(sizeof *p + cap + CHUNK_SLACK);
         if (!p) {
             err_oom(e, "text", cap);
             return NULL;
@@ -74,6 +74,15 @@ struct record *chunk_add(struct record_chunk *c, struct err *e)
         return NULL;
     c->at[c->n] = (struct record){.weight = 1};
     return &c->at[c->n++];
+}
+
+size_t record_chunk_memory(const struct record_chunk *c)
+{
+    size_t n = c->bytes.len + c->n * sizeof *c->at;
+
+    for (const struct chunk_pool *p = c->pool; p; p = p->next)
+        n += p->used;
+    return n;
 }
 
 void record_chunk_free(struct record_chunk *c)

@@ -6,8 +6,8 @@
  *                            -> whole records, in place; the rest is carried over
  *
  * Records are parsed only when the bytes have stopped moving.  When not even one record is
- * whole, as many bytes again are read and the parsing starts over, so that a long record
- * costs twice its length and no state is kept between attempts.
+ * whole, a quarter more is read and the parsing starts over: a long record is looked at some
+ * five times, takes little more memory than its length, and no state is kept between attempts.
  */
 #include "records.h"
 #include "chunk.h"
@@ -19,7 +19,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_LINE = 16 << 20, CHUNK = 256 << 10 };
+/* A chunk ends at CHUNK bytes or ENOUGH records, so that those of empty lines are small, too. */
+enum { MAX_LINE = 16 << 20, CHUNK = 128 << 10, ENOUGH = 8192, KEEP = 4 << 20 };
 
 struct records *records_open(char *const *paths, int n, const struct records_options *o,
                              struct msg *m, struct err *e)
@@ -280,9 +281,10 @@ static int next_text(struct records *in, struct err *e)
         in->source = NULL;
     }
     in->in_text = true;
-    in->eof = in->begun = false;
+    in->eof = in->begun = in->source_over = false;
     in->line = 0;
     buf_reset(&in->carry);
+    in->carry_at = 0;
     layout_free(&in->layout);
     label_check_start(&in->labels);
     return 1;
@@ -291,9 +293,26 @@ static int next_text(struct records *in, struct err *e)
 static int end_text(struct records *in, struct err *e)
 {
     in->in_text = false;
-    if (in->carry.cap > MAX_LINE / 4)
+    if (in->carry.cap > KEEP)
         buf_free(&in->carry);
     return in->layout.guessed ? label_check_end(&in->labels, source_name(in->source), e) : 0;
+}
+
+/* What was read before and not parsed; then from the source.  0: the text is over. */
+static ssize_t read_some(struct records *in, char *to, size_t n, struct err *e)
+{
+    const size_t left = in->carry.len - in->carry_at;
+    ssize_t got;
+
+    if (left > 0) {
+        got = (ssize_t)(n < left ? n : left);
+        memcpy(to, in->carry.data + in->carry_at, (size_t)got);
+        in->carry_at += (size_t)got;
+        return got;
+    }
+    got = in->source_over ? 0 : source_read(in->source, to, n, e);
+    in->source_over = got == 0;
+    return got;
 }
 
 /* Reads until the chunk holds `want` bytes or the text ends. */
@@ -302,9 +321,9 @@ static int fill(struct records *in, struct buf *b, size_t want, struct err *e)
     while (!in->eof && b->len < want) {
         ssize_t got;
 
-        if (buf_reserve(b, want - b->len, e))
+        if (buf_reserve(b, want - b->len + CHUNK_SLACK, e))
             return -1;
-        got = source_read(in->source, b->data + b->len, want - b->len, e);
+        got = read_some(in, b->data + b->len, want - b->len, e);
         if (got < 0)
             return -1;
         in->eof = got == 0;
@@ -313,7 +332,27 @@ static int fill(struct records *in, struct buf *b, size_t want, struct err *e)
     return 0;
 }
 
-/* Parses what is whole from *at on; moves *at. */
+/* Puts n bytes that were read back before what is still in `carry`. */
+static int carry_over(struct records *in, const char *data, size_t n, struct err *e)
+{
+    if (n > 0)
+        in->eof = false;
+    /* Bytes that came out of it go back where they were; else nothing is left in it. */
+    if (n <= in->carry_at && in->carry_at < in->carry.len) {
+        in->carry_at -= n;
+        return 0;
+    }
+    if (in->carry.cap > KEEP && n <= KEEP)
+        buf_free(&in->carry);
+    buf_reset(&in->carry);
+    in->carry_at = 0;
+    return buf_add(&in->carry, data, n, e);
+}
+
+/*
+ * Parses what is whole from *at on, as far as it makes a chunk; moves *at.  1: more may be
+ * whole, 0: nothing else is, -1 and *e.
+ */
 static int parse(struct records *in, struct record_chunk *c, size_t *at, struct err *e)
 {
     struct parse p = {in, c, c->bytes.data, c->bytes.len, *at, false, false};
@@ -330,9 +369,13 @@ static int parse(struct records *in, struct record_chunk *c, size_t *at, struct 
         return got < 0 ? -1 : 0;
     }
     *at = p.at;
-    while ((got = row_next(&p, e)) > 0)
+    while (c->n == 0 || (p.at < in->o.chunk_bytes && c->n < ENOUGH)) {
+        got = row_next(&p, e);
+        if (got <= 0)
+            return got;
         *at = p.at;
-    return got;
+    }
+    return 1;
 }
 
 int records_next_chunk(struct records *in, struct record_chunk *c, struct err *e)
@@ -340,6 +383,7 @@ int records_next_chunk(struct records *in, struct record_chunk *c, struct err *e
     chunk_reset(c);
     while (c->n == 0) {
         size_t want = in->o.chunk_bytes, at = 0;
+        int more;
 
         if (!in->in_text) {
             const int got = next_text(in, e);
@@ -348,18 +392,18 @@ int records_next_chunk(struct records *in, struct record_chunk *c, struct err *e
                 return got;
         }
         chunk_reset(c);
-        if (buf_add(&c->bytes, in->carry.data, in->carry.len, e))
-            return -1;
         for (;;) {
-            if (fill(in, &c->bytes, want, e) || parse(in, c, &at, e))
+            if (fill(in, &c->bytes, want, e))
+                return -1;
+            more = parse(in, c, &at, e);
+            if (more < 0)
                 return -1;
             if (c->n > 0 || in->eof)
                 break;
-            want = 2 * c->bytes.len;
+            want += c->bytes.len / 4 + in->o.chunk_bytes;
         }
-        buf_reset(&in->carry);
-        if (in->eof ? end_text(in, e)
-                    : buf_add(&in->carry, c->bytes.data + at, c->bytes.len - at, e))
+        if (in->eof && !more ? end_text(in, e)
+                             : carry_over(in, c->bytes.data + at, c->bytes.len - at, e))
             return -1;
     }
     return 1;

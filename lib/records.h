@@ -36,9 +36,11 @@ struct records_options {
     const char *pair, *label, *weight, *key; /* COL or NULL */
     const char *member; /* glob over member paths, '*' also matches '/'; NULL: every member */
     size_t max_line;    /* bytes of a line, or of a CSV record; 0: 16 MiB */
-    size_t chunk_bytes; /* about so much text a chunk; 0: 256 KiB */
+    size_t chunk_bytes; /* about so much text a chunk; 0: 128 KiB */
     uint64_t max_members, max_member_bytes, max_ratio; /* see members.h; 0: its defaults */
 };
+
+enum { CHUNK_SLACK = 64 }; /* bytes that can be read behind the texts of a chunk */
 
 struct record {
     /* pair, label, key: NULL when there is none; an empty field is not NULL.  Valid UTF-8. */
@@ -58,6 +60,8 @@ struct record_chunk {
     uint64_t invalid_utf8;   /* sequences replaced by U+FFFD in this chunk */
 };
 void record_chunk_free(struct record_chunk *c);
+/* Bytes that what is in it takes. */
+size_t record_chunk_memory(const struct record_chunk *c);
 
 struct records;
 

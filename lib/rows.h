@@ -24,12 +24,15 @@ struct records {
     uint64_t bytes_done; /* of the sources before it */
 
     /* The text at hand. */
-    bool in_text, eof;
+    bool in_text;
+    bool source_over; /* the source has nothing more */
+    bool eof;         /* neither has `carry` */
     bool begun; /* its format and layout are known */
     enum records_format format;
     struct layout layout;
     uint64_t line;    /* line ends before what is still to be parsed */
-    struct buf carry; /* bytes that were read but not parsed */
+    struct buf carry; /* bytes that were read but not parsed, from carry_at on */
+    size_t carry_at;
     struct label_check labels;
 
     /* Over all texts. */

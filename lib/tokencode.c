@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "tokencode.h"
+#include "unidata.h"
 #include "utf8.h"
 
 #include <stdlib.h>
+
+/* Bytes of work space that are not kept for the next text, and of a text normalized at once. */
+enum { LARGE = 1 << 20, NORMAL_PIECE = 64 << 10 };
 
 void tok_ids_free(struct tok_ids *ids)
 {
@@ -38,11 +42,40 @@ void encoder_free(struct encoder *enc)
     norm_scratch_free(&enc->scratch);
     bpe_scratch_free(&enc->bpe);
     buf_free(&enc->normal);
+    buf_free(&enc->piece);
     buf_free(&enc->prefixed);
     buf_free(&enc->lower);
-    free(enc->span[0]);
-    free(enc->span[1]);
     free(enc);
+}
+
+void encoder_slack_behind(struct encoder *enc)
+{
+    enc->slack = true;
+}
+
+void encoder_slim(struct encoder *enc)
+{
+    struct buf *const bufs[] = {&enc->normal, &enc->piece, &enc->prefixed, &enc->lower};
+
+    for (size_t i = 0; i < sizeof bufs / sizeof bufs[0]; i++)
+        if (bufs[i]->cap > LARGE)
+            buf_free(bufs[i]);
+    if (enc->scratch.cap + enc->scratch.spare_cap > LARGE / 4)
+        norm_scratch_free(&enc->scratch);
+    if (enc->bpe.cap > LARGE / 16) {
+        bpe_scratch_free(&enc->bpe);
+        enc->bpe.most = enc->most;
+    }
+}
+
+void encoder_limit(struct encoder *enc, size_t most)
+{
+    enc->most = enc->bpe.most = most;
+}
+
+int encoder_too_many(struct encoder *enc)
+{
+    return err_set(enc->e, ERR_DATA, "a text of more than %zu tokens", enc->most);
 }
 
 void encoder_specials_in_text(struct encoder *enc, bool allowed)
@@ -197,56 +230,25 @@ static int prefix(struct encoder *enc, const uint8_t **p, size_t *n)
     return 0;
 }
 
-/* Cuts the pieces of list `from` by a step into the other list; returns its length, or -1. */
-static int64_t cut(struct encoder *enc, enum pre_step step, const uint8_t *p, int from, size_t n)
-{
-    size_t count = 0;
-
-    for (size_t i = 0; i < n; i++) {
-        const struct span piece = enc->span[from][i];
-        struct span word;
-        size_t at = 0;
-
-        while (pre_next(step, p + piece.at, piece.n, &at, &word)) {
-            if (mem_grow(&enc->span[!from], &enc->span_cap[!from], count + 1,
-                         sizeof *enc->span[0], enc->e))
-                return -1;
-            enc->span[!from][count++] = (struct span){piece.at + word.at, word.n};
-        }
-    }
-    return (int64_t)count;
-}
-
-/* Pre-tokenizes normalized text and gives its words to the model. */
-static int split_words(struct encoder *enc, const uint8_t *p, size_t n)
+/* Pre-tokenizes a piece by step i and those after it, and gives its words to the model. */
+static int split_from(struct encoder *enc, int i, const uint8_t *p, size_t n)
 {
     const struct pretokenizer *pre = &enc->t->pre;
-    int64_t count = 1;
-    int list = 0;
+    const enum pre_step step = (enum pre_step)pre->step[i];
+    struct span piece;
+    size_t at = 0;
 
-    if (pre->n == 1) {
-        if (prefix(enc, &p, &n))
+    if (i + 1 == pre->n)
+        return prefix(enc, &p, &n) ? -1 : last_step(enc, step, p, n);
+    while (pre_next(step, p, n, &at, &piece))
+        if (split_from(enc, i + 1, p + piece.at, piece.n))
             return -1;
-        return last_step(enc, (enum pre_step)pre->step[0], p, n);
-    }
-    if (mem_grow(&enc->span[0], &enc->span_cap[0], 1, sizeof *enc->span[0], enc->e))
-        return -1;
-    enc->span[0][0] = (struct span){0, n};
-    for (int i = 0; i + 1 < pre->n; i++, list = !list) {
-        count = cut(enc, (enum pre_step)pre->step[i], p, list, (size_t)count);
-        if (count < 0)
-            return -1;
-    }
-    for (int64_t i = 0; i < count; i++) {
-        const struct span piece = enc->span[list][i];
-        const uint8_t *at = p + piece.at;
-        size_t len = piece.n;
-
-        if (prefix(enc, &at, &len) ||
-            last_step(enc, (enum pre_step)pre->step[pre->n - 1], at, len))
-            return -1;
-    }
     return 0;
+}
+
+static int split_words(struct encoder *enc, const uint8_t *p, size_t n)
+{
+    return split_from(enc, 0, p, n);
 }
 
 /* The added token that was found at p + piece->at. */
@@ -259,21 +261,74 @@ static int put_added(struct encoder *enc, const struct added_piece *piece, const
     return tell(enc, ENCODER_ADDED, p + piece->at, piece->n, enc->out->n - 1);
 }
 
+/* Does a step look at no more than a code point and the marks behind it? */
+static bool is_local(enum norm_step step)
+{
+    switch (step) {
+    case NORM_CLEAN:
+    case NORM_CJK:
+    case NORM_NFD:
+    case NORM_NFC:
+    case NORM_STRIP_MN:
+    case NORM_STRIP_MARK:
+    case NORM_LOWER:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* How much of a long text can be normalized alone, since what follows has nothing to do with it. */
+static size_t normal_piece(const struct normalizer *nz, const uint8_t *p, size_t n)
+{
+    const uint32_t joins = UNI_DROP | UNI_MN | UNI_MARK | UNI_DECOMP | UNI_CCC | UNI_COMPOSES;
+    size_t at = NORMAL_PIECE, used;
+
+    for (int i = 0; i < nz->n; i++)
+        if (!is_local((enum norm_step)nz->step[i]))
+            return n;
+    for (; at < n; at++)
+        if ((p[at] & 0xc0) != 0x80 && !(uni_of(utf8_next(p + at, n - at, &used)) & joins))
+            return at;
+    return n;
+}
+
+/* Makes enc->normal of a text; long ones piece by piece, since the work space is many times that. */
+static int normal_text(struct encoder *enc, const uint8_t *p, size_t n)
+{
+    const struct normalizer *nz = &enc->t->normalizer;
+
+    buf_reset(&enc->normal);
+    if (nz->n == 0) {
+        if (buf_add(&enc->normal, p, n, enc->e))
+            return -1;
+    } else if (n <= NORMAL_PIECE) {
+        if (normalize(nz, p, n, &enc->scratch, &enc->normal, enc->e))
+            return -1;
+    } else {
+        for (size_t at = 0, len; at < n; at += len) {
+            len = normal_piece(nz, p + at, n - at);
+            if (normalize(nz, p + at, len, &enc->scratch, &enc->piece, enc->e) ||
+                buf_add(&enc->normal, enc->piece.data, enc->piece.len, enc->e))
+                return -1;
+        }
+    }
+    return buf_reserve(&enc->normal, ENCODER_SLACK, enc->e);
+}
+
 int encoder_text(struct encoder *enc, const uint8_t *p, size_t n)
 {
     const struct tokenizer *t = enc->t;
     struct added_walk walk = {0};
     struct added_piece piece;
 
-    buf_reset(&enc->normal);
-    if (t->normalizer.n ? normalize(&t->normalizer, p, n, &enc->scratch, &enc->normal, enc->e)
-                        : buf_add(&enc->normal, p, n, enc->e))
-        return -1;
-    if (buf_reserve(&enc->normal, ENCODER_SLACK, enc->e))
-        return -1;
-    p = (const uint8_t *)enc->normal.data;
-    n = enc->normal.len;
-    enc->in_raw = false;
+    if (t->normalizer.n || !enc->slack) {
+        if (normal_text(enc, p, n))
+            return -1;
+        p = (const uint8_t *)enc->normal.data;
+        n = enc->normal.len;
+        enc->in_raw = false;
+    }
     if (tell(enc, ENCODER_NORMALIZED, p, n, enc->out->n))
         return -1;
     if (t->added.normalized.n == 0)
@@ -296,6 +351,7 @@ int encoder_encode(struct encoder *enc, const char *text, size_t n, struct tok_i
     struct added_piece piece;
 
     enc->out = ids;
+    enc->end = enc->most ? ids->n + enc->most : SIZE_MAX;
     enc->e = e;
     enc->level = 0;
     enc->queue[0].n = enc->queue[1].n = 0;

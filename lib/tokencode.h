@@ -52,16 +52,20 @@ struct encoder {
     struct tok_ids *out;     /* of the call at hand */
     struct norm_scratch scratch;
     struct bpe_scratch bpe;
-    struct buf normal, prefixed, lower;
-    struct span *span[2]; /* of pre-tokenizers in a row */
-    size_t span_cap[2];
+    struct buf normal, piece, prefixed, lower;
     struct word_queue queue[2]; /* the second is for words within a piece of raw text */
     int level;                  /* the queue in use */
+    size_t most;                /* ids of one text; 0: any number */
+    size_t end;                 /* of *out, where there are too many */
     bool specials;
+    bool slack; /* ENCODER_SLACK bytes may be read behind the texts that are given */
     const struct encoder_watcher *watcher; /* NULL: none */
     bool in_raw;                           /* the text at hand is the one that was given */
     struct err *e; /* of the call at hand */
 };
+
+/* A text has more ids than it may have: -1 and the error. */
+int encoder_too_many(struct encoder *enc);
 
 /* Room for `more` ids behind those of *out, and some over, so that whole groups are written. */
 static inline int encoder_room(struct encoder *enc, size_t more)
@@ -69,6 +73,8 @@ static inline int encoder_room(struct encoder *enc, size_t more)
     struct tok_ids *out = enc->out;
     const size_t need = out->n + more + 16;
 
+    if (out->n > enc->end)
+        return encoder_too_many(enc);
     if (need <= out->cap && need <= out->start_cap)
         return 0;
     return mem_grow(&out->id, &out->cap, need, sizeof *out->id, enc->e) ||
@@ -135,9 +141,6 @@ int encoder_model(struct encoder *enc, const uint8_t *word, size_t n) MUST_USE;
 
 /* Looks up the words of the queue in use, asks the model for those not known, and empties it. */
 int encoder_flush(struct encoder *enc) MUST_USE;
-
-/* Readable bytes behind every text that words are queued of. */
-enum { ENCODER_SLACK = 32 };
 
 /*
  * Queues p[0..n-1], which must stay until the next encoder_flush; ENCODER_SLACK bytes may be

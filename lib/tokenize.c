@@ -8,6 +8,8 @@
 #include "tokenize.h"
 #include "modelpath.h"
 #include "par.h"
+#include "tokblock.h"
+#include "tokheader.h"
 #include "unkwords.h"
 
 #include <pthread.h>
@@ -20,8 +22,14 @@
 /* Of the statistics: labels that are told apart, and texts that copies are looked for of. */
 enum { MOST_LABELS = 1 << 16, MOST_TEXTS = 1 << 20 };
 
-/* Text in flight beyond which reading waits; one job may always go on. */
-enum { FLIGHT = 12 << 20, LARGE_IDS = 1 << 20, MOST_ENCODERS = 24 };
+/*
+ * Bytes in flight (chunks, and the ids that they may become) beyond which reading waits; one job
+ * may always go on.  A large one is thus alone, and keeps nothing once it has landed.
+ */
+enum { FLIGHT = 24 << 20, LARGE = 1 << 20, LARGE_IDS = 1 << 18, MOST_ENCODERS = 16 };
+
+/* Of an id and its start; a byte of text becomes one at most. */
+enum { ID_BYTES = 5 };
 
 struct job {
     struct record_chunk chunk;
@@ -45,8 +53,10 @@ struct line {
     bool have_first;
     pthread_mutex_t lock;
     pthread_cond_t landed;
+    const char *name; /* of the stream */
+    size_t most;      /* tokens of a record that can be in it */
     size_t flight; /* bytes of the chunks between read and write */
-    bool waiting_ends; /* a job failed: nobody may wait any more */
+    bool waiting_ends; /* a job failed: nothing more is read, and nobody may wait */
     struct timespec drawn;
 };
 
@@ -59,12 +69,16 @@ static double seconds(clockid_t clock)
 }
 
 /* Waits until there is room for another chunk.  The writers need no lock of the reader. */
-static void wait_for_room(struct line *l)
+static bool wait_for_room(struct line *l)
 {
+    bool go_on;
+
     pthread_mutex_lock(&l->lock);
     while (l->flight > FLIGHT && !l->waiting_ends)
         pthread_cond_wait(&l->landed, &l->lock);
+    go_on = !l->waiting_ends;
     pthread_mutex_unlock(&l->lock);
+    return go_on;
 }
 
 static void change_flight(struct line *l, size_t more, size_t less)
@@ -81,7 +95,8 @@ static int read_job(void *ctx, void *job, struct err *e)
     struct job *j = job;
     int got = 1;
 
-    wait_for_room(l);
+    if (!wait_for_room(l))
+        return 0;
     if (l->have_first) {
         struct record_chunk empty = j->chunk;
 
@@ -93,7 +108,7 @@ static int read_job(void *ctx, void *job, struct err *e)
     }
     if (got <= 0)
         return got;
-    j->bytes = j->chunk.bytes.len;
+    j->bytes = record_chunk_memory(&j->chunk) + ID_BYTES * j->chunk.bytes.len;
     change_flight(l, j->bytes, 0);
     return 1;
 }
@@ -128,6 +143,20 @@ static int find_unknown(const struct line *l, struct job *j, struct err *e)
     return 0;
 }
 
+static int encode_text(const struct line *l, struct job *j, const struct record *r,
+                       const char *text, size_t n, struct err *e)
+{
+    struct err why = {0};
+
+    if (encoder_encode(j->encoder, text, n, &j->ids, &why) == 0)
+        return 0;
+    if (why.code != ERR_DATA)
+        return err_set(e, why.code, "%s", why.text);
+    return err_set(e, ERR_DATA, "%s: record %llu is too large for the stream: more than %zu "
+                   "tokens; a record and its key and label may take %d MiB", l->name,
+                   (unsigned long long)r->number, l->most, BLOCK_MAX >> 20);
+}
+
 static int encode_job(void *ctx, void *job, struct err *e)
 {
     const struct line *l = ctx;
@@ -141,15 +170,16 @@ static int encode_job(void *ctx, void *job, struct err *e)
     for (size_t i = 0; i < j->chunk.n; i++) {
         const struct record *r = &j->chunk.at[i];
 
-        if (encoder_encode(j->encoder, r->text, r->text_len, &j->ids, e))
+        if (encode_text(l, j, r, r->text, r->text_len, e))
             return give_up(ctx);
         j->end[2 * i] = j->ids.n;
-        if (r->pair && encoder_encode(j->encoder, r->pair, r->pair_len, &j->ids, e))
+        if (r->pair && encode_text(l, j, r, r->pair, r->pair_len, e))
             return give_up(ctx);
         j->end[2 * i + 1] = j->ids.n;
     }
     if (l->o->stat && find_unknown(l, j, e))
         return give_up(ctx);
+    encoder_slim(j->encoder);
     return 0;
 }
 
@@ -224,7 +254,7 @@ static int write_job(void *ctx, void *job, struct err *e)
         tok_ids_free(&j->ids);
         j->ids = (struct tok_ids){0};
     }
-    if (j->chunk.bytes.cap > LARGE_IDS)
+    if (j->bytes > LARGE * ID_BYTES)
         record_chunk_free(&j->chunk);
     change_flight(l, 0, j->bytes);
     progress(l);
@@ -257,10 +287,13 @@ static int run(struct line *l, const struct tokenizer *t, int n, struct err *e)
     for (int i = 0; i < n && !rc; i++) {
         list[i] = &jobs[i];
         jobs[i].encoder = encoder_new(t, e);
-        if (!jobs[i].encoder)
+        if (!jobs[i].encoder) {
             rc = -1;
-        else if (l->o->no_specials_in_text)
-            encoder_specials_in_text(jobs[i].encoder, false);
+            break;
+        }
+        encoder_slack_behind(jobs[i].encoder);
+        encoder_limit(jobs[i].encoder, l->most);
+        encoder_specials_in_text(jobs[i].encoder, !l->o->no_specials_in_text);
     }
     if (!rc)
         rc = par_pipeline(n, list, &stages, l, e);
@@ -284,7 +317,7 @@ int tokenize(struct records *in, const struct tokenizer *t, struct toks_header *
              struct msg *m, struct err *e)
 {
     struct line l = {.in = in, .report = report, .template = tokenizer_template(t), .o = o,
-                     .msg = m};
+                     .msg = m, .name = name, .most = BLOCK_MAX / (size_t)tokheader_id_bytes(h)};
     struct toks_write_options write = o->write;
     /* Compression is a tenth of the work: a thread of its own pays from four on. */
     const int packers = o->threads >= 16 ? 2 : o->threads >= 4;

@@ -52,6 +52,16 @@ void encoder_free(struct encoder *enc);
 int encoder_encode(struct encoder *enc, const char *text, size_t n, struct tok_ids *ids,
                    struct err *e) MUST_USE;
 void encoder_specials_in_text(struct encoder *enc, bool allowed);
+/*
+ * Promises that ENCODER_SLACK bytes can be read behind every text that will be given, whatever
+ * they are; texts then need not be copied.
+ */
+enum { ENCODER_SLACK = 32 };
+void encoder_slack_behind(struct encoder *enc);
+/* A text of more than `most` ids is refused with ERR_DATA, soon after so many were made. */
+void encoder_limit(struct encoder *enc, size_t most);
+/* Gives back work space that unusually long texts took. */
+void encoder_slim(struct encoder *enc);
 
 /*
  * What an encoder says of its work to one who watches: each stretch of the text between added

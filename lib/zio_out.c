@@ -4,8 +4,12 @@
 #include "zio.h"
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <zstd.h>
+
+/* Bytes that wait for workers beyond which no more are taken; memory to be kept for more. */
+enum { WAITING = 8 << 20, KEEP = 4 << 20 };
 
 struct slot {
     struct buf in;
@@ -22,6 +26,7 @@ struct zio_out {
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t changed;
     uint64_t put, taken, written; /* chunks */
+    size_t waiting;               /* bytes of those that are put and not written */
     bool stop;
     struct err error; /* the first one */
 };
@@ -52,6 +57,18 @@ static int compress(ZSTD_CCtx *c, struct slot *s, struct err *e)
     return 0;
 }
 
+/* What a large chunk took is not kept for the usual ones. */
+static void slim(struct slot *s)
+{
+    if (s->in.cap > KEEP)
+        buf_free(&s->in);
+    if (s->cap > KEEP) {
+        free(s->out);
+        s->out = NULL;
+        s->cap = 0;
+    }
+}
+
 /* Compresses and writes chunk i; called with the lock held, which is given up meanwhile.
  */
 static void run_chunk(struct zio_out *o, ZSTD_CCtx *c, uint64_t i)
@@ -74,6 +91,8 @@ static void run_chunk(struct zio_out *o, ZSTD_CCtx *c, uint64_t i)
     }
     if (e.code && !o->error.code)
         o->error = e;
+    o->waiting -= s->in.len;
+    slim(s);
     o->written++;
     pthread_cond_broadcast(&o->changed);
 }
@@ -156,6 +175,7 @@ static void swap_in(struct slot *s, struct buf *chunk)
 static int put_alone(struct zio_out *o, struct buf *chunk, struct err *e)
 {
     struct slot *s = &o->slots[0];
+    int rc;
 
     if (o->level == ZIO_PLAIN) {
         if (io_write_full(o->fd, chunk->data, chunk->len, o->name, e))
@@ -164,9 +184,17 @@ static int put_alone(struct zio_out *o, struct buf *chunk, struct err *e)
         return 0;
     }
     swap_in(s, chunk);
-    return compress(o->cctx, s, e) || io_write_full(o->fd, s->out, s->len, o->name, e)
-               ? -1
-               : 0;
+    rc = compress(o->cctx, s, e) || io_write_full(o->fd, s->out, s->len, o->name, e) ? -1 : 0;
+    slim(s);
+    return rc;
+}
+
+/* Whether so large a chunk has to wait; one alone never does. */
+static bool is_full(const struct zio_out *o, size_t n)
+{
+    const uint64_t chunks = o->put - o->written;
+
+    return chunks >= (uint64_t)o->n_slots || (chunks && o->waiting + n > WAITING);
 }
 
 int zio_out_put(struct zio_out *o, struct buf *chunk, struct err *e)
@@ -176,11 +204,12 @@ int zio_out_put(struct zio_out *o, struct buf *chunk, struct err *e)
     if (o->n_workers == 0)
         return put_alone(o, chunk, e);
     pthread_mutex_lock(&o->lock);
-    while (o->put - o->written >= (uint64_t)o->n_slots && !o->error.code)
+    while (is_full(o, chunk->len) && !o->error.code)
         pthread_cond_wait(&o->changed, &o->lock);
     if (o->error.code) {
         rc = err_set(e, o->error.code, "%s", o->error.text);
     } else {
+        o->waiting += chunk->len;
         swap_in(&o->slots[o->put % (uint64_t)o->n_slots], chunk);
         o->put++;
         pthread_cond_broadcast(&o->changed);
