@@ -26,7 +26,7 @@ ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now,-z,noexecstack $(LDFLAGS)
 
 L0 = err mem msg par opt template utf8 screen lengths stop
 L1 = io zio zio_out intern tokblock tokchain tokheader tokstream tokunit \
-     tokstream_read tokstream_write tokcheck utf8fix feed gunzip unpack jsontext \
+     tokstream_read tokstream_write tokcheck utf8fix feed gunzip unpack encoding jsontext \
      members source columns delim jsonl detect labelcheck chunk rows records modelpath \
      seen topwords stat stat_print
 L2 = unidata uniprop marks normalize pretoken trie vocabmap wordpiece bpe added jsonscan tokvocab \

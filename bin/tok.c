@@ -56,10 +56,12 @@ static struct records_options reading(const struct values *v)
 {
     static const char *const formats[] = {"auto", "tsv", "csv", "jsonl", "text", NULL};
     static const char *const headers[] = {"auto", "yes", "no", NULL};
+    static const char *const invalid[] = {"replace", "error", "skip", NULL};
 
     return (struct records_options){
         .format = (enum records_format)word_of(v->format, formats),
         .header = (enum records_header)word_of(v->header, headers),
+        .invalid = (enum records_invalid)word_of(v->invalid, invalid),
         .text = v->text, .join = v->join, .pair = v->pair, .label = v->label,
         .weight = v->weight, .key = v->key, .member = v->member, .max_line = (size_t)v->max_line,
         .max_members = (uint64_t)v->max_members, .max_ratio = (uint64_t)v->max_ratio,
@@ -184,7 +186,7 @@ static int decode(const struct values *v, char **paths, int n, struct err *e)
 int main(int argc, char **argv)
 {
     struct values v = {.common = OPT_COMMON_DEFAULTS, .format = "auto", .header = "auto",
-                       .specials = "yes", .level = 1};
+                       .specials = "yes", .invalid = "replace", .level = 1};
     const bool back = wants_decode(argc, argv);
     const struct opt_tool *tool = back ? &decode_tool : &encode_tool;
     struct msg m;

@@ -11,7 +11,7 @@ struct values {
     struct opt_common common;
     const char *model, *out;
     /* tok */
-    const char *format, *header, *text, *join, *pair, *label, *weight, *key, *member, *specials, *clean;
+    const char *format, *header, *text, *join, *pair, *label, *weight, *key, *member, *specials, *clean, *invalid;
     int64_t max_line, max_members, max_member_bytes, max_ratio, expect, block_records, level;
     bool plain, show;
     /* tok -d */
@@ -46,6 +46,9 @@ struct values {
      "[all]", 0, 0, 0}, \
     {"specials-in-text", 0, OPT_CHOICE, AT(specials), "yes|no", \
      "a special token spelled out in a text is that token [yes]", 0, 0, 0}, \
+    {"invalid", 0, OPT_CHOICE, AT(invalid), "replace|error|skip", \
+     "NUL and what is not UTF-8: read as U+FFFD, fail, or leave the record out [replace]", 0, 0, \
+     0}, \
     {"clean", 0, OPT_TEXT, AT(clean), "STEP[,STEP...]", \
      "clean texts and pairs, in this order; 'help' lists the steps [nothing]", 0, 0, 0}
 #define LIMITS \

@@ -87,39 +87,46 @@ static bool is_tar(const char *head, size_t n)
     return want == sum;
 }
 
+struct bytes {
+    const char *at;
+    size_t n;
+};
+
 /*
  * The head starts with the magic, or is the beginning of it: a file that was cut so early is
  * a cut archive, not a text.  The first `sure` bytes must be there, so that no word is taken
  * for an archive.
  */
-static bool starts(const struct feed *f, const char *magic, size_t n, size_t sure)
+static bool starts(const struct bytes *b, const char *magic, size_t n, size_t sure)
 {
-    const size_t have = f->head_len < n ? f->head_len : n;
+    const size_t have = b->n < n ? b->n : n;
 
-    return have >= sure && memcmp(f->head, magic, have) == 0;
+    return have >= sure && memcmp(b->at, magic, have) == 0;
 }
 
-static enum feed_kind kind_of(const struct feed *f)
+enum feed_kind feed_kind_of(const char *head, size_t n)
 {
-    if (starts(f, "\x1f\x8b\x08", 3, 2))
+    const struct bytes b = {head, n};
+
+    if (starts(&b, "\x1f\x8b\x08", 3, 2))
         return FEED_GZIP;
-    if (starts(f, "\x28\xb5\x2f\xfd", 4, 2))
+    if (starts(&b, "\x28\xb5\x2f\xfd", 4, 2))
         return FEED_ZSTD;
-    if (starts(f, "\xfd" "7zXZ\0", 6, 2))
+    if (starts(&b, "\xfd" "7zXZ\0", 6, 2))
         return FEED_XZ;
     /* "BZh9" could be a word; with the magic of a block, or of the empty file, it is none. */
     for (char level = '1'; level <= '9'; level++) {
         const char block[] = {'B', 'Z', 'h', level, '1', 'A', 'Y', '&', 'S', 'Y'};
         const char empty[] = {'B', 'Z', 'h', level, 0x17, 'r', 'E', '8', 'P', (char)0x90};
 
-        if (starts(f, block, sizeof block, 6) || starts(f, empty, sizeof empty, 5))
+        if (starts(&b, block, sizeof block, 6) || starts(&b, empty, sizeof empty, 5))
             return FEED_BZIP2;
     }
-    if (starts(f, "PK\3\4", 4, 3) || starts(f, "PK\5\6", 4, 3) || starts(f, "PK\7\10", 4, 3))
+    if (starts(&b, "PK\3\4", 4, 3) || starts(&b, "PK\5\6", 4, 3) || starts(&b, "PK\7\10", 4, 3))
         return FEED_ZIP;
-    if (starts(f, "TKSH", 4, 4))
+    if (starts(&b, "TKSH", 4, 4))
         return FEED_TOKENS;
-    return is_tar(f->head, f->head_len) ? FEED_TAR : FEED_PLAIN;
+    return is_tar(head, n) ? FEED_TAR : FEED_PLAIN;
 }
 
 int feed_peek(struct feed *f, struct err *e)
@@ -134,7 +141,7 @@ int feed_peek(struct feed *f, struct err *e)
         f->head_len += (size_t)got;
     }
     f->peeked = true;
-    return (int)kind_of(f);
+    return (int)feed_kind_of(f->head, f->head_len);
 }
 
 void feed_close(struct feed *f)

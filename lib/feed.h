@@ -59,6 +59,8 @@ struct feed *feed_unpack(struct feed *below, enum feed_kind kind, struct err *e)
 ssize_t feed_read(struct feed *f, void *data, size_t n, struct err *e) MUST_USE;
 /* Reads up to FEED_HEAD bytes ahead and says what they are; -1 and *e. */
 int feed_peek(struct feed *f, struct err *e) MUST_USE;
+/* What something that starts with head[0..n-1] is. */
+enum feed_kind feed_kind_of(const char *head, size_t n);
 void feed_close(struct feed *f); /* NULL is fine */
 
 #endif

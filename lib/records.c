@@ -218,9 +218,6 @@ static int begin(struct parse *p, struct err *e)
     uint64_t lines;
     int got;
 
-    if (p->n >= 2 && (memcmp(p->data, "\xff\xfe", 2) == 0 || memcmp(p->data, "\xfe\xff", 2) == 0))
-        return row_bad(in, 1, e, "this is UTF-16 (it starts with its byte order mark); convert "
-                                 "it first: iconv -f UTF-16 -t UTF-8");
     if (p->n >= 3 && memcmp(p->data, "\xef\xbb\xbf", 3) == 0)
         start = 3;
     p->at = start;
@@ -398,7 +395,8 @@ int records_next_chunk(struct records *in, struct record_chunk *c, struct err *e
             more = parse(in, c, &at, e);
             if (more < 0)
                 return -1;
-            if (c->n > 0 || in->eof)
+            /* What was passed over, a header or skipped records, is done with. */
+            if (c->n > 0 || in->eof || at > 0)
                 break;
             want += c->bytes.len / 4 + in->o.chunk_bytes;
         }
@@ -427,6 +425,11 @@ bool records_has_key(const struct records *in)
 bool records_has_weight(const struct records *in)
 {
     return in->has[COLUMN_WEIGHT];
+}
+
+uint64_t records_skipped(const struct records *in)
+{
+    return in->skipped;
 }
 
 uint64_t records_bytes(const struct records *in)

@@ -28,9 +28,13 @@
 enum records_format { RECORDS_AUTO, RECORDS_TSV, RECORDS_CSV, RECORDS_JSONL, RECORDS_TEXT };
 enum records_header { HEADER_AUTO, HEADER_YES, HEADER_NO };
 
+/* What becomes of NUL and of what is not UTF-8: U+FFFD, ERR_DATA, or its record is left out. */
+enum records_invalid { INVALID_REPLACE, INVALID_ERROR, INVALID_SKIP };
+
 struct records_options {
     enum records_format format;
     enum records_header header;
+    enum records_invalid invalid;
     const char *text;   /* COL[,COL...] or NULL; COL is a name or a number from 1 */
     const char *join;   /* between several text columns; NULL: one space */
     const char *pair, *label, *weight, *key; /* COL or NULL */
@@ -77,6 +81,8 @@ bool records_has_pair(const struct records *in);
 bool records_has_key(const struct records *in);
 bool records_has_weight(const struct records *in);
 
+/* Records left out so far (INVALID_SKIP); those behind them keep their numbers. */
+uint64_t records_skipped(const struct records *in);
 /* For progress and reports: bytes read from all inputs so far. */
 uint64_t records_bytes(const struct records *in);
 

@@ -45,13 +45,35 @@ static int is_lone_cr(const struct records *in, uint64_t line, struct err *e)
 
 /* ---- values ---- */
 
-/* Makes a value valid UTF-8, in the chunk's own memory when it is not. */
-static int repair(struct parse *p, struct value *v, struct err *e)
+enum { SKIPPED = 1 };
+
+/* Something that is not UTF-8, or NUL, where that is not replaced: SKIPPED, or -1 and *e. */
+static int refuse_value(const struct parse *p, const char *bad, uint64_t line, struct err *e)
 {
+    const struct records *in = p->in;
+
+    if (in->o.invalid == INVALID_SKIP)
+        return SKIPPED;
+    return err_set(e, ERR_DATA,
+                   "%s:%llu: %s (byte 0x%02x); --invalid replace reads it as U+FFFD, and a text in "
+                   "another encoding is converted first (iconv -f WINDOWS-1252 -t UTF-8)",
+                   source_name(in->source), (unsigned long long)line,
+                   *bad ? "this is not UTF-8" : "a NUL", (unsigned)(unsigned char)*bad);
+}
+
+/* Makes a value valid UTF-8, in the chunk's own memory when it is not: 0, SKIPPED, -1 and *e. */
+static int repair(struct parse *p, struct value *v, uint64_t line, struct err *e)
+{
+    size_t good;
     char *out;
 
-    if (p->plain || !v->at || utf8_first_bad(v->at, v->n) == v->n)
+    if (p->plain || !v->at)
         return 0;
+    good = utf8_first_bad(v->at, v->n);
+    if (good == v->n)
+        return 0;
+    if (p->in->o.invalid != INVALID_REPLACE)
+        return refuse_value(p, v->at + good, line, e);
     out = chunk_room(p->chunk, 3 * v->n, e);
     if (!out)
         return -1;
@@ -59,6 +81,13 @@ static int repair(struct parse *p, struct value *v, struct err *e)
     v->at = out;
     chunk_keep(p->chunk, v->n);
     return 0;
+}
+
+/* The record at hand is left out, but counts. */
+static void skip_record(struct records *in)
+{
+    in->number++;
+    in->skipped++;
 }
 
 static int join_texts(struct parse *p, const struct value *texts, int n, struct record *r,
@@ -148,21 +177,28 @@ static int set_one(struct parse *p, enum column_role role, const struct value *v
     return 0;
 }
 
-/* A record out of the layout's values, in its order; clean: they are valid UTF-8. */
+/* A record out of the layout's values, in its order, or none where it is to be skipped; clean:
+   they are valid UTF-8. */
 static int add_record(struct parse *p, struct value *values, bool clean, uint64_t line,
                       struct err *e)
 {
     struct records *in = p->in;
     const struct layout *l = &in->layout;
-    struct record *r = chunk_add(p->chunk, e);
+    struct record *r;
 
+    for (int i = 0; i < l->n && !clean; i++) {
+        const int rc = repair(p, &values[i], line, e);
+
+        if (rc == SKIPPED)
+            skip_record(in);
+        if (rc)
+            return rc < 0 ? -1 : 0;
+    }
+    r = chunk_add(p->chunk, e);
     if (!r)
         return -1;
     r->number = ++in->number;
     r->line = line;
-    for (int i = 0; i < l->n && !clean; i++)
-        if (repair(p, &values[i], e))
-            return -1;
     r->text = values[0].at;
     r->text_len = values[0].n;
     if (l->n_text > 1 && join_texts(p, values, l->n_text, r, e))
@@ -380,18 +416,29 @@ static int next_json(struct parse *p, struct err *e)
     struct field f;
     const int got = row_line(p, &f, e);
     struct value line = {f.at, f.n};
+    int rc;
 
     if (got <= 0)
         return got;
     in->line++;
-    if (repair(p, &line, e))
-        return -1;
+    rc = repair(p, &line, in->line, e);
+    if (rc == SKIPPED)
+        skip_record(in);
+    if (rc)
+        return rc;
     j.room = chunk_room(p->chunk, line.n + 2 * MAX_WANTS, e);
     if (!j.room)
         return -1;
     if (jsonl_parse(&j, line.at, line.n))
         return row_json_bad(in, &j, in->line, e);
     chunk_keep(p->chunk, j.used);
+    if (j.replaced && in->o.invalid == INVALID_ERROR)
+        return row_bad(in, in->line, e, "an escape of half a surrogate pair, which is no character; "
+                                        "--invalid replace reads it as U+FFFD");
+    if (j.replaced && in->o.invalid == INVALID_SKIP) {
+        skip_record(in);
+        return 1;
+    }
     p->chunk->invalid_utf8 += j.replaced;
     for (int i = 0; i < l->n; i++)
         if (json_take(in, i, &in->values[i], &values[i], in->line, e))

@@ -37,6 +37,7 @@ struct records {
 
     /* Over all texts. */
     uint64_t number; /* of the last record */
+    uint64_t skipped; /* records that were left out */
     bool any_begun;
     bool has[COLUMN_KEY + 1]; /* by column_role */
 

@@ -1,10 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 #include "source.h"
+#include "encoding.h"
 #include "mem.h"
 #include "utf8fix.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+enum { WIDE = 8192 }; /* bytes of UTF-16 that are converted at a time */
+
+/* The text at hand behind its decompression: its first bytes, and UTF-16 on its way to UTF-8. */
+struct opening {
+    bool done; /* the head was looked at */
+    char head[ENCODING_HEAD];
+    size_t head_len, head_at;
+    bool is_utf16, ended;
+    struct utf16 utf16;
+    char out[3 * WIDE / 2 + UTF16_ROOM];
+    size_t out_len, out_at;
+};
 
 struct source {
     struct feed *file; /* the file; below `text` or `members` when it is packed */
@@ -14,6 +28,7 @@ struct source {
     bool begun;       /* the one text of a plain source was handed out */
     char *path;       /* see source_path */
     struct buf name;  /* see source_name */
+    struct opening opening;
 };
 
 /* "x.tsv" of "x.tsv.gz"; the path itself where there is no such ending.  malloc'd. */
@@ -95,6 +110,9 @@ static int set_up(struct source *s, const struct members_options *o, struct msg 
     if (packed && (is_packed(kind) || kind == FEED_ZIP))
         return err_set(e, ERR_DATA, "%s: an archive within an archive is not read; undo the "
                        "outer one first", s->file->name);
+    if (kind == FEED_ZIP && !o->glob && encoding_office(s->text->head, s->text->head_len))
+        return err_set(e, ERR_DATA, "%s: %s", s->file->name,
+                       encoding_office(s->text->head, s->text->head_len));
     if (kind == FEED_TAR || kind == FEED_ZIP) {
         struct feed *from = s->text;
 
@@ -131,6 +149,7 @@ int source_next(struct source *s, struct err *e)
 {
     int got;
 
+    s->opening.done = s->opening.is_utf16 = false;
     if (!s->members) {
         got = !s->begun;
         s->begun = true;
@@ -147,7 +166,8 @@ int source_next(struct source *s, struct err *e)
     return 1;
 }
 
-ssize_t source_read(struct source *s, void *data, size_t n, struct err *e)
+/* Bytes of the text as they are. */
+static ssize_t read_raw(struct source *s, void *data, size_t n, struct err *e)
 {
     ssize_t got;
 
@@ -158,6 +178,80 @@ ssize_t source_read(struct source *s, void *data, size_t n, struct err *e)
         members_check_ratio(s->file->name, s->text->given, s->file->given, s->max_ratio, e))
         return -1;
     return got;
+}
+
+/* Looks at the first bytes of the text at hand, and refuses what is none. */
+static int open_text(struct source *s, struct err *e)
+{
+    struct opening *o = &s->opening;
+    enum encoding encoding;
+    const char *why;
+
+    for (o->head_len = 0; o->head_len < sizeof o->head;) {
+        const ssize_t got = read_raw(s, o->head + o->head_len, sizeof o->head - o->head_len, e);
+
+        if (got < 0)
+            return -1;
+        if (got == 0)
+            break;
+        o->head_len += (size_t)got;
+    }
+    o->done = true;
+    if (s->members && feed_kind_of(o->head, o->head_len) != FEED_PLAIN)
+        return err_set(e, ERR_DATA, "%s: an archive or a compressed file within an archive is not "
+                       "read; undo the outer one first", s->name.data);
+    encoding = encoding_of(o->head, o->head_len, &o->head_at, &why);
+    if (encoding == ENCODING_REFUSED)
+        return err_set(e, ERR_DATA, "%s:1: %s", s->name.data, why);
+    o->is_utf16 = encoding != ENCODING_BYTES;
+    o->ended = false;
+    o->utf16 = (struct utf16){.big = encoding == ENCODING_UTF16BE};
+    o->out_len = o->out_at = 0;
+    return 0;
+}
+
+/* The text behind what open_text has read of it. */
+static ssize_t read_on(struct source *s, void *data, size_t n, struct err *e)
+{
+    struct opening *o = &s->opening;
+    const size_t left = o->head_len - o->head_at;
+
+    if (left == 0)
+        return read_raw(s, data, n, e);
+    if (n > left)
+        n = left;
+    memcpy(data, o->head + o->head_at, n);
+    o->head_at += n;
+    return (ssize_t)n;
+}
+
+static ssize_t read_utf16(struct source *s, void *data, size_t n, struct err *e)
+{
+    struct opening *o = &s->opening;
+    uint8_t in[WIDE];
+
+    while (o->out_at == o->out_len && !o->ended) {
+        const ssize_t got = read_on(s, in, sizeof in, e);
+
+        if (got < 0)
+            return -1;
+        o->ended = got == 0;
+        o->out_at = 0;
+        o->out_len = got ? utf16_convert(&o->utf16, in, (size_t)got, o->out)
+                         : utf16_end(&o->utf16, o->out);
+    }
+    if (n > o->out_len - o->out_at)
+        n = o->out_len - o->out_at;
+    memcpy(data, o->out + o->out_at, n);
+    o->out_at += n;
+    return (ssize_t)n;
+}
+
+ssize_t source_read(struct source *s, void *data, size_t n, struct err *e)
+{
+    if (!s->opening.done && open_text(s, e))
+        return -1;
+    return s->opening.is_utf16 ? read_utf16(s, data, n, e) : read_on(s, data, n, e);
 }
 
 const char *source_name(const struct source *s)

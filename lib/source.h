@@ -7,7 +7,8 @@
  *         while ((n = source_read(s, data, size, &e)) > 0) ...
  *
  * A plain file is read straight from its descriptor; gzip, zstd, xz and bzip2 are undone; the
- * members of zip and tar archives (a tar may be compressed) follow each other.
+ * members of zip and tar archives (a tar may be compressed) follow each other.  UTF-16 with a byte
+ * order mark is given as UTF-8; what encoding.h refuses is ERR_DATA.
  */
 #ifndef BERTUTILS_SOURCE_H
 #define BERTUTILS_SOURCE_H

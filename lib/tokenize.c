@@ -350,6 +350,7 @@ int tokenize(struct records *in, const struct tokenizer *t, struct toks_header *
     if (!rc)
         rc = finish(&l, e);
     report->file_bytes = records_bytes(in);
+    report->skipped = records_skipped(in);
     report->seconds = seconds(CLOCK_MONOTONIC) - start;
     toks_writer_free(l.out);
     record_chunk_free(&l.first);
@@ -419,6 +420,9 @@ void tokenize_say(const struct tokenize_report *r, const struct stream_stat *s,
     if (r->unk > r->tokens / 10)
         msg_warn(m, "%.0f %% of the tokens are unknown to the tokenizer: is it the right one?",
                  100 * (double)r->unk / n);
+    if (r->skipped)
+        msg_warn(m, "%llu records with what is not UTF-8 (or NUL) were left out",
+                 (unsigned long long)r->skipped);
     if (r->clean.emptied)
         msg_warn(m, "%llu of the texts have nothing left after --clean",
                  (unsigned long long)r->clean.emptied);

@@ -23,6 +23,7 @@ struct tokenize_options {
 
 struct tokenize_report {
     uint64_t records, tokens, unk, invalid_utf8;
+    uint64_t skipped; /* records left out, see records.h */
     struct clean_counts clean;
     uint64_t text_bytes; /* of texts and pairs */
     uint64_t file_bytes; /* read from the inputs */

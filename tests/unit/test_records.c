@@ -128,7 +128,10 @@ static void plain_text(void)
     FAILS("x", "a\rb\rc", 65, ":1: a carriage return", 0);
     FAILS("x", "ok\na\rb\n", 65, ":2: a carriage return", 0);
     FAILS("x", "a\nb\r", 65, ":2: a carriage return", 0);
-    FAILS("x", "\xff\xfe" "a\0b\0", 65, "UTF-16", 0);
+    GIVES("x", "\xff\xfe" "a\0\n\0" "b\0", "1:1 <a>\n2:2 <b>\n", 0);
+    FAILS("x", "\xff\xfe\0\0" "a\0\0\0", 65, "UTF-32", 0);
+    FAILS("x", "a\nb\xff\n", 65, ":2: this is not UTF-8", .invalid = INVALID_ERROR);
+    GIVES("x", "a\nb\xff\n\0\nc", "1:1 <a>\n4:4 <c>\n", .invalid = INVALID_SKIP);
     FAILS("x", "a b\n", 2, "no column 'label'", .format = RECORDS_TEXT, .label = "label");
 }
 
