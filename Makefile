@@ -31,13 +31,13 @@ L1 = io zio zio_out intern tokblock tokchain tokheader tokstream tokunit \
      seen topwords stat stat_print
 L2 = unidata uniprop marks normalize pretoken trie vocabmap wordpiece bpe added jsonscan tokvocab \
      unigram charbpe unikind charsmap pattern pattern_run normsteps presplit unitscan \
-     tokjson tokjson_parts tokjson_text tokfiles tokenizer tokhash tokencode bertscan decode \
-     clean clean_html clean_text clean_word clean_form clean_show unkwords tokenize detok
+     tokjson tokjson_parts tokjson_text sentencepiece tokspm tokfamily tokfiles tokenizer tokhash tokencode bertscan decode \
+     clean clean_html clean_text clean_word clean_form clean_show unkwords align explain explain_print explain_run tokenize detok
 L2_TRAIN = wordcount vocablist alphabet pairmerge seedpieces piecesum piecetrain \
     spmwrite vocabjson vocabfiles vocabtrain
 L3 = dataset batch mask order labels schedule split shard_out shard
 L4 = backend config tensorfile safetensors safetensors_write zipdir pickle_vm pickle weights \
-     modeldir params arena init model model_load model_run model_tensors bert bert_bwd \
+     modeldir params arena init model model_load model_run model_step model_pad model_tensors bert bert_bwd \
      heads checkpoint
 L5 = scores scores_read metrics metrics_rank metrics_random metrics_boot report report_json
 L6 = scoring train train_main train_input train_classify train_mlm train_plan train_loop train_log train_state \
@@ -216,6 +216,15 @@ check-emu:
 	    BERTUTILS_CUDA='$(abspath $(O))/emu/cuda.so' BERTUTILS_BIN='$(abspath $(BIN))' \
 	    BERTUTILS_TEST_SMALL=1 GPU_STEPS=24 GPU_JOBS=$(JOBS) \
 	    sh tests/gpu/run $(O)/unit $(O)/gpu || exit 1; done
+# Speed on a GPU against PyTorch and transformers, if there is a Python with them; BENCH_GPU=--quick.
+bench-gpu:
+	@if [ ! -f $(PLUGIN) ] && ! command -v $(NVCC) >/dev/null; then \
+	    echo 'bench-gpu: skipped: no nvcc, so no plug-in'; exit 0; fi; \
+	$(MAKE) --no-print-directory -j$(JOBS) $$(command -v $(NVCC) >/dev/null && echo cuda) \
+	    tools gpu-tests $(O)/bench/bench_ops && BERTUTILS_BIN='$(abspath $(BIN))' \
+	    BERTUTILS_CUDA='$(abspath $(PLUGIN))' BENCH_OPS='$(abspath $(O))/bench/bench_ops' \
+	    GPU_DEVICE_TEST='$(abspath $(O))/gpu/gpu_device' \
+	    sh tests/bench/gpu/run --out $(O)/bench-gpu $(BENCH_GPU)
 # One folder that runs where nothing can be installed, and a tar.gz of it; the plug-in is in it
 # where there is one, or nvcc to make it.  BUNDLE_CUDA=no leaves cublasLt (half a GB) out.
 BUNDLE ?= $(O)/bundle
@@ -270,6 +279,7 @@ uninstall:
 clean:
 	rm -rf $(O) $(O)-asan $(TOOLS:%=$(BIN)/%) $(PLUGIN)
 
-.PHONY: all tools cuda gpu-tests check-gpu check-emu bundle bundle-folder bundle-programs units deps check check-asan demo parity \
+.PHONY: all tools cuda gpu-tests check-gpu check-emu bench-gpu bundle bundle-folder \
+        bundle-programs units deps check check-asan demo parity \
         parity-tools bench bench-ops fuzz fuzzers lint install uninstall clean
 -include $(shell find $(O) -name '*.d' 2>/dev/null)
