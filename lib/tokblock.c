@@ -125,6 +125,8 @@ int tokblock_start(struct toks_block *b, int columns, struct err *e)
 {
     b->n = 0;
     b->columns = columns;
+    b->lent_ids = NULL;
+    b->lent_start = NULL;
     intern_reset(&b->labels);
     /* Never NULL, so that an empty segment has an address. */
     if (mem_grow(&b->off, &b->cap.off, 1, sizeof *b->off, e) ||
@@ -232,6 +234,27 @@ int tokblock_put(struct toks_block *b, const struct toks_record *r, struct err *
             b->start[at + r->n_a + i] = r->start_b[i] != 0;
     }
     b->off[++b->n] = (uint32_t)end;
+    return 0;
+}
+
+/* One segment, or two in one piece, whose starts are 0 and 1 as they come from an encoder. */
+bool tokblock_lends(const struct toks_record *r)
+{
+    return r->n_b == 0 || (r->b == r->a + r->n_a && r->start_b == r->start_a + r->n_a);
+}
+
+int tokblock_lend(struct toks_block *b, const struct toks_record *r, struct err *e)
+{
+    struct toks_record bare = *r;
+
+    bare.n_a = bare.n_b = 0;
+    if (tokblock_put(b, &bare, e))
+        return -1;
+    if (b->columns & TOKS_PAIR && r->b)
+        b->split[0] = (uint32_t)r->n_a;
+    b->off[1] = (uint32_t)(r->n_a + r->n_b);
+    b->lent_ids = r->a;
+    b->lent_start = r->start_a;
     return 0;
 }
 
@@ -358,13 +381,13 @@ int tokblock_encode(const struct toks_block *b, int id_bytes, struct buf *out,
     if (!bad && b->columns & TOKS_PAIR)
         bad = buf_add(out, b->split, 4 * b->n, e) || pad8(out, base, e);
     bad = bad || put_numbers(out, b->number, b->n, e) ||
-          put_starts(out, b->start, n_tokens, e) || pad8(out, base, e);
+          put_starts(out, tokblock_starts(b), n_tokens, e) || pad8(out, base, e);
     if (!bad && b->columns & TOKS_WEIGHT)
         bad = buf_add(out, b->weight, 4 * b->n, e) || pad8(out, base, e);
     if (!bad && b->columns & TOKS_KEY)
         bad = put_lengths(out, b->key_off, b->n, e) ||
               buf_add(out, b->keys, b->key_off[b->n], e) || pad8(out, base, e);
-    bad = bad || put_ids(out, b->ids, n_tokens, id_bytes, e) || pad8(out, base, e);
+    bad = bad || put_ids(out, tokblock_ids(b), n_tokens, id_bytes, e) || pad8(out, base, e);
     return bad ? -1 : 0;
 }
 

@@ -52,6 +52,9 @@ struct toks_block {
     char *keys;        /* (key_off[n]) */
     uint32_t *ids;     /* (off[n]) */
     uint8_t *start;    /* (off[n]) 0 or 1 */
+    /* Instead of those two while a block is made: of its one record, where they were. */
+    const uint32_t *lent_ids;
+    const uint8_t *lent_start;
     struct {
         size_t number, off, split, weight, label, key_off, keys, ids, start;
     } cap;
@@ -87,6 +90,20 @@ uint64_t tokblock_size_with(const struct toks_block *b, const struct toks_record
                             int id_bytes);
 int tokblock_put(struct toks_block *b, const struct toks_record *r,
                  struct err *e) MUST_USE;
+/* Can an empty block have this one record without a copy of its ids? */
+bool tokblock_lends(const struct toks_record *r);
+/* As tokblock_put does, but the ids stay where they are until the block is started anew. */
+int tokblock_lend(struct toks_block *b, const struct toks_record *r,
+                  struct err *e) MUST_USE;
+/* Where the ids and word starts of a block that is being made are. */
+static inline const uint32_t *tokblock_ids(const struct toks_block *b)
+{
+    return b->lent_ids ? b->lent_ids : b->ids;
+}
+static inline const uint8_t *tokblock_starts(const struct toks_block *b)
+{
+    return b->lent_start ? b->lent_start : b->start;
+}
 /* Appends the payload of a data block. */
 int tokblock_encode(const struct toks_block *b, int id_bytes, struct buf *out,
                  struct err *e) MUST_USE;

@@ -83,8 +83,8 @@ void tokcontent_add(struct tokcontent *c, const struct toks_block *b)
         if (r.key_len)
             XXH3_128bits_update(c->part[RECORDS], r.key, r.key_len);
     }
-    XXH3_128bits_update(c->part[IDS], b->ids, b->off[b->n] * sizeof *b->ids);
-    XXH3_128bits_update(c->part[STARTS], b->start, b->off[b->n]);
+    XXH3_128bits_update(c->part[IDS], tokblock_ids(b), b->off[b->n] * sizeof *b->ids);
+    XXH3_128bits_update(c->part[STARTS], tokblock_starts(b), b->off[b->n]);
 }
 
 void tokcontent_hex(const struct tokcontent *c, char hex[33])

@@ -208,6 +208,7 @@ int toks_put(struct toks_writer *w, const struct toks_record *r, struct err *e)
 {
     struct toks_block *b = w->block;
     const uint64_t limit = w->block_records ? BLOCK_MAX : BLOCK_TARGET;
+    bool alone;
 
     if (w->failed || w->finished)
         return err_set(e, ERR_INTERNAL, "record put into a stream that has ended");
@@ -222,12 +223,15 @@ int toks_put(struct toks_writer *w, const struct toks_record *r, struct err *e)
                        "record and its key and label may take %d MiB",
                        w->name, (unsigned long long)r->number, r->n_a + r->n_b,
                        BLOCK_MAX >> 20);
-    if (tokblock_put(b, r, e) || count_label(w, r, e)) {
+    /* No other record would fit: a large one is written from where it is. */
+    alone = b->n == 0 && !w->block_records && tokblock_size_with(b, r, w->id_bytes) > limit &&
+            tokblock_lends(r);
+    if ((alone ? tokblock_lend(b, r, e) : tokblock_put(b, r, e)) || count_label(w, r, e)) {
         w->failed = true;
         return -1;
     }
     count_length(w, (uint64_t)r->n_a + r->n_b);
-    return w->block_records && b->n >= w->block_records ? toks_flush(w, e) : 0;
+    return alone || (w->block_records && b->n >= w->block_records) ? toks_flush(w, e) : 0;
 }
 
 int toks_finish(struct toks_writer *w, const struct toks_end *end, struct err *e)
