@@ -2,6 +2,7 @@
 /* tok: text -> token stream; tok -d: token stream -> text, tokens or ids */
 #include "clean_show.h"
 #include "detok.h"
+#include "explain.h"
 #include "io.h"
 #include "modelpath.h"
 #include "tok_options.h"
@@ -12,35 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-static bool takes_value(const char *word)
-{
-    for (size_t i = 0; i < encode_tool.n_options; i++) {
-        const struct opt *o = &encode_options[i];
-
-        if (o->arg && ((word[0] == '-' && word[1] == '-' && strcmp(word + 2, o->name) == 0) ||
-                       (o->letter && word[0] == '-' && word[1] == o->letter && !word[2])))
-            return true;
-    }
-    return false;
-}
-
-/* -d is looked for first, since --text means another thing with it. */
-static bool wants_decode(int argc, char **argv)
-{
-    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
-        const char *word = argv[i];
-
-        if (strcmp(word, "--decode") == 0)
-            return true;
-        if (word[0] == '-' && word[1] != '-' && strchr(word, 'd') &&
-            strspn(word + 1, "dhvqV") == strlen(word + 1))
-            return true;
-        if (takes_value(word) && strcmp(word, "--text") != 0)
-            i++;
-    }
-    return false;
-}
 
 static int word_of(const char *word, const char *const *words)
 {
@@ -151,6 +123,36 @@ static int encode(const struct values *v, char **paths, int n, const char *comma
     return rc;
 }
 
+static int explain_all(const struct values *v, char **texts, int n, struct msg *m, struct err *e)
+{
+    const struct records_options ro = reading(v);
+    struct explain_options eo = {.no_specials_in_text = strcmp(v->specials, "no") == 0,
+                                 .max_len = v->max_len};
+    struct io_out out = {.fd = -1};
+    struct records *in = NULL;
+    struct tokenizer *t = NULL;
+    struct cleaner *clean;
+    int rc = make_cleaner(v, &clean, e);
+
+    eo.clean = clean;
+    for (int i = 0; i < n; i++)
+        if (io_exists(texts[i]))
+            msg_note(m, "'%s' is explained as a text; for its records: tok --explain <%s",
+                     texts[i], texts[i]);
+    if (!rc && (!(t = tokenizer_find(v->model ? v->model : model_default_name(), e)) ||
+                io_out_open(&out, v->out, e) ||
+                (n ? explain_texts(texts, n, t, &eo, &out, e)
+                   : !(in = records_open(NULL, 0, &ro, m, e)) ||
+                         explain_records(in, t, &eo, &out, e)) ||
+                io_publish(&out, e)))
+        rc = -1;
+    io_discard(&out);
+    records_free(in);
+    tokenizer_free(t);
+    cleaner_free(clean);
+    return rc;
+}
+
 static int choose_columns(const struct values *v, struct detok_options *o, struct err *e)
 {
     if (v->want_ids + v->want_tokens + v->want_text + (v->columns != NULL) > 1)
@@ -187,8 +189,10 @@ int main(int argc, char **argv)
 {
     struct values v = {.common = OPT_COMMON_DEFAULTS, .format = "auto", .header = "auto",
                        .specials = "yes", .invalid = "replace", .level = 1};
-    const bool back = wants_decode(argc, argv);
-    const struct opt_tool *tool = back ? &decode_tool : &encode_tool;
+    const enum mode mode = find_mode(argc, argv);
+    const struct opt_tool *tool = mode == PRINT_STREAMS  ? &decode_tool
+                                  : mode == EXPLAIN_TEXTS ? &explain_tool
+                                                          : &encode_tool;
     struct msg m;
     struct err e = {0};
     char *command = NULL;
@@ -202,8 +206,10 @@ int main(int argc, char **argv)
     if (rc == 0 && first == argc && isatty(STDIN_FILENO))
         rc = err_set(&e, ERR_USAGE, "nothing to read: give a FILE or pipe text into tok; see "
                      "'tok -h'");
-    if (rc == 0 && back)
+    if (rc == 0 && mode == PRINT_STREAMS)
         decode(&v, argv + first, argc - first, &e);
+    else if (rc == 0 && mode == EXPLAIN_TEXTS)
+        explain_all(&v, argv + first, argc - first, &m, &e);
     else if (rc == 0 && v.show)
         show(&v, argv + first, argc - first, &m, &e);
     else if (rc == 0 && (command = opt_command(tool, argc, argv, &e)) != NULL)

@@ -7,6 +7,8 @@
 
 #include "opt.h"
 
+#include <string.h>
+
 struct values {
     struct opt_common common;
     const char *model, *out;
@@ -18,6 +20,8 @@ struct values {
     bool decode, want_ids, want_tokens, want_text, special;
     const char *columns;
     int64_t max_len;
+    /* tok --explain */
+    bool explain;
 };
 
 #define AT(field) offsetof(struct values, field)
@@ -26,6 +30,9 @@ struct values {
     "write FILE, which appears when it is whole [standard output]", OPT_SAME, 0, 0}
 #define DECODE {"decode", 'd', OPT_FLAG, AT(decode), NULL, \
     "turn token streams back into text; see tok -d --help", 0, 0, 0}
+
+#define EXPLAIN {"explain", 0, OPT_FLAG, AT(explain), NULL, \
+    "show how texts become tokens; see tok --explain --help", 0, 0, 0}
 
 /* What records are made of, and what an archive may hold. */
 #define COLUMNS \
@@ -75,7 +82,18 @@ static const struct opt encode_options[] = {
     {"plain", 'u', OPT_FLAG, AT(plain), NULL, "do not compress", 0, 0, 0},
     LIMITS,
     DECODE,
+    EXPLAIN,
     OPT_THREADS,
+};
+
+static const struct opt explain_options[] = {
+    EXPLAIN,
+    MODEL("model whose tokenizer to use [$BERTUTILS_MODEL, else roberta]"),
+    OUTPUT,
+    {"max-len", 0, OPT_INT, AT(max_len), "N", "show where N tokens, special ones included, end "
+     "[no limit]", 0, 0, 1e9},
+    COLUMNS,
+    LIMITS,
 };
 
 static const struct opt decode_options[] = {
@@ -100,7 +118,8 @@ static const struct opt_tool encode_tool = {
     .name = "tok",
     .does = "turn text into a token stream, and back (-d)",
     .synopsis = "[-m MODEL] [--text COL[,COL...]] [--label COL] [options] [FILE...]\n"
-                "-d [-m MODEL] [--ids | --tokens | --text | --columns LIST] [STREAM...]",
+                "-d [-m MODEL] [--ids | --tokens | --text | --columns LIST] [STREAM...]\n"
+                "--explain [-m MODEL] [--max-len N] [TEXT...]",
     .examples = "  tok -m bert-base-uncased train.tsv | finetune -m bert-base-uncased -o cls\n"
                 "  tok --text 4 --label 2 cola_public.zip --member '*/raw/in_domain_train.tsv'\n"
                 "  tok --text title,abstract --join . --label field papers.jsonl -o p.toks.zst\n"
@@ -109,6 +128,18 @@ static const struct opt_tool encode_tool = {
                 "- and none at all is standard input.  COL is a name, a JSON key or a number.",
     .options = encode_options,
     .n_options = sizeof encode_options / sizeof encode_options[0],
+};
+
+static const struct opt_tool explain_tool = {
+    .name = "tok",
+    .does = "show how texts become tokens (--explain)",
+    .synopsis = "--explain [-m MODEL] [--max-len N] [options] [TEXT...]",
+    .examples = "  tok --explain -m bert-base-uncased 'PyTorch is a great framework for NLP'\n"
+                "  tok --explain -m bert-base-uncased --text 4 --max-len 16 <train.tsv | less\n"
+                "  tok --explain --text 2 <train.tsv | grep 'unknown$' | cut -f 8 | sort | uniq -c",
+    .operands = "TEXT is a text; none at all: the records of standard input.",
+    .options = explain_options,
+    .n_options = sizeof explain_options / sizeof explain_options[0],
 };
 
 static const struct opt_tool decode_tool = {
@@ -122,5 +153,38 @@ static const struct opt_tool decode_tool = {
     .options = decode_options,
     .n_options = sizeof decode_options / sizeof decode_options[0],
 };
+
+static bool takes_value(const char *word)
+{
+    for (size_t i = 0; i < encode_tool.n_options; i++) {
+        const struct opt *o = &encode_options[i];
+
+        if (o->arg && ((word[0] == '-' && word[1] == '-' && strcmp(word + 2, o->name) == 0) ||
+                       (o->letter && word[0] == '-' && word[1] == o->letter && !word[2])))
+            return true;
+    }
+    return false;
+}
+
+enum mode { ENCODE, EXPLAIN_TEXTS, PRINT_STREAMS };
+
+/* -d is looked for first, since --text means another thing with it. */
+static enum mode find_mode(int argc, char **argv)
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        const char *word = argv[i];
+
+        if (strcmp(word, "--decode") == 0)
+            return PRINT_STREAMS;
+        if (strcmp(word, "--explain") == 0)
+            return EXPLAIN_TEXTS;
+        if (word[0] == '-' && word[1] != '-' && strchr(word, 'd') &&
+            strspn(word + 1, "dhvqV") == strlen(word + 1))
+            return PRINT_STREAMS;
+        if (takes_value(word) && strcmp(word, "--text") != 0)
+            i++;
+    }
+    return ENCODE;
+}
 
 #endif

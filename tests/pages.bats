@@ -82,7 +82,7 @@ run_blocks() {
 
 @test "tok.1" {
     blocks tok.1
-    run_blocks 5
+    run_blocks 7
     [ -s roberta-finetuned/model.safetensors ] && [ -s cola.toks.zst ]
     tok -d --columns label papers.toks.zst | sort -u | paste -sd ' ' | grep -qx '0 1'
 }
