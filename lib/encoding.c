@@ -94,19 +94,18 @@ static const char *wide(const char *head, size_t n)
     return NULL;
 }
 
-enum encoding encoding_of(const char *head, size_t n, size_t *mark, const char **why)
+enum encoding encoding_of(const char *head, size_t n, const char **why)
 {
-    *mark = 0;
     *why = NULL;
     if (n >= 4 && (memcmp(head, "\xff\xfe\0\0", 4) == 0 || memcmp(head, "\0\0\xfe\xff", 4) == 0)) {
         *why = "this is UTF-32 (it starts with its byte order mark); convert it first: "
                "iconv -f UTF-32 -t UTF-8";
         return ENCODING_REFUSED;
     }
-    if (n >= 2 && (memcmp(head, "\xff\xfe", 2) == 0 || memcmp(head, "\xfe\xff", 2) == 0)) {
-        *mark = 2;
-        return head[0] == '\xff' ? ENCODING_UTF16LE : ENCODING_UTF16BE;
-    }
+    if (n >= 2 && memcmp(head, "\xff\xfe", 2) == 0)
+        return ENCODING_UTF16LE;
+    if (n >= 2 && memcmp(head, "\xfe\xff", 2) == 0)
+        return ENCODING_UTF16BE;
     *why = no_text(head, n);
     if (!*why)
         *why = wide(head, n);

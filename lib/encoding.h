@@ -18,10 +18,9 @@ enum { ENCODING_HEAD = 1024 };
 
 /*
  * What a text that starts with head[0..n-1] is; n is ENCODING_HEAD unless the text is shorter.
- * *mark: bytes of a byte order mark to be passed over.  For what is refused *why says what it
- * is and what to do; it is a string that stays.
+ * For what is refused *why says what it is and what to do; it is a string that stays.
  */
-enum encoding encoding_of(const char *head, size_t n, size_t *mark, const char **why);
+enum encoding encoding_of(const char *head, size_t n, const char **why);
 
 /* What a file whose zip archive starts with head is, or NULL when it is an archive of files. */
 const char *encoding_office(const char *head, size_t n);

@@ -200,9 +200,11 @@ static int open_text(struct source *s, struct err *e)
     if (s->members && feed_kind_of(o->head, o->head_len) != FEED_PLAIN)
         return err_set(e, ERR_DATA, "%s: an archive or a compressed file within an archive is not "
                        "read; undo the outer one first", s->name.data);
-    encoding = encoding_of(o->head, o->head_len, &o->head_at, &why);
+    o->head_at = 0;
+    encoding = encoding_of(o->head, o->head_len, &why);
     if (encoding == ENCODING_REFUSED)
         return err_set(e, ERR_DATA, "%s:1: %s", s->name.data, why);
+    /* The mark becomes that of UTF-8, which records pass over. */
     o->is_utf16 = encoding != ENCODING_BYTES;
     o->ended = false;
     o->utf16 = (struct utf16){.big = encoding == ENCODING_UTF16BE};
