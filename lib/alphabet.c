@@ -5,8 +5,6 @@
 
 #include <stdlib.h>
 
-enum { CODES = 0x110000 };
-
 static int by_count(const void *a, const void *b)
 {
     const struct letter *x = a, *y = b;
@@ -31,7 +29,7 @@ static int count_word(const uint8_t *p, const struct word *w, uint32_t *place,
     for (size_t at = 0; at < w->n; at += used) {
         uint32_t code = utf8_next(p + at, w->n - at, &used);
 
-        if (code >= CODES)
+        if (code >= CODE_POINTS)
             code = 0xfffd;
         if (!place[code]) {
             if (mem_grow(&a->letter, cap, a->n + 1, sizeof *a->letter, e))
@@ -48,7 +46,7 @@ static int count_word(const uint8_t *p, const struct word *w, uint32_t *place,
 int alphabet_count(const struct wordcount *words, struct alphabet *a, struct err *e)
 {
     /* Zeroed memory that is never touched costs nothing, and most of this is not. */
-    uint32_t *place = mem_alloc(CODES, sizeof *place, "alphabet", e);
+    uint32_t *place = mem_alloc(CODE_POINTS, sizeof *place, "alphabet", e);
     size_t cap = 0;
     int rc = place ? 0 : -1;
 

@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum { CODE_POINTS = 0x110000 };
+
 struct letter {
     uint32_t code;
     uint64_t count; /* in the corpus */

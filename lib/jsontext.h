@@ -3,6 +3,8 @@
 #ifndef BERTUTILS_JSONTEXT_H
 #define BERTUTILS_JSONTEXT_H
 
+#include "mem.h"
+
 #include <jansson.h>
 
 /*
@@ -10,5 +12,8 @@
  * piece for which it had none and reports success.  errno stays as it was on success.
  */
 char *jsontext_dump(const json_t *value, size_t flags);
+
+/* Appends n bytes of UTF-8 as a JSON string, for lists too long to be made as values first. */
+int jsontext_string(struct buf *out, const char *text, size_t n, struct err *e) MUST_USE;
 
 #endif

@@ -70,8 +70,9 @@ static const char *alias_of(const char *name)
 /* A directory that somebody put a model or a tokenizer into. */
 static bool has_model(const char *dir, struct err *e)
 {
-    static const char *const signs[] = {"config.json", "tokenizer.json", "vocab.txt",
-                                        "vocab.json"};
+    static const char *const signs[] = {"config.json",  "tokenizer.json", "vocab.txt",
+                                        "vocab.json",   "spiece.model",   "spm.model",
+                                        "sentencepiece.bpe.model"};
 
     for (size_t i = 0; i < sizeof signs / sizeof signs[0] && io_is_dir(dir); i++) {
         char *path = io_join(dir, signs[i], e);

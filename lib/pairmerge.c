@@ -22,9 +22,19 @@
 struct pair {
     uint32_t a, b;
     uint64_t count;
-    uint32_t *word; /* (n) words that have, or had, the pair; a word may stand twice */
-    size_t n, cap;
+    uint32_t words; /* the first of the words that have, or had, it: 1 + place; 0: none */
     bool raised;    /* its count went up in this merge */
+};
+
+/* A word that has a pair, and where the next one is; a word may stand twice. */
+struct posting {
+    uint32_t word, next; /* next: 1 + place; 0: the last */
+};
+
+/* A place of the table of pairs. */
+struct pair_slot {
+    uint32_t tag;   /* other bits of the hash, which tell most strangers */
+    uint32_t index; /* 1 + place in pair; 0: free */
 };
 
 struct heap_entry {
@@ -32,22 +42,30 @@ struct heap_entry {
     uint32_t a, b, pair;
 };
 
+/* A word as it is cut now. */
+struct row {
+    uint64_t count;
+    uint32_t at, n; /* its symbols */
+};
+
 struct trainer {
     const struct pairmerge_options *o;
     const struct wordcount *words;
     struct vocablist *out;
     uint32_t *symbol;  /* all words' symbols, one behind the other */
-    size_t *start;     /* (words) where a word's symbols start */
-    uint32_t *length;  /* (words) how many it has now */
+    struct row *row;   /* (words) */
     size_t n_symbols, cap_symbols;
     struct pair *pair; /* (n_pairs) */
     size_t n_pairs, cap_pairs;
-    uint32_t *slot;    /* (slots) 1 + index into pair */
+    struct posting *posting; /* of all pairs */
+    size_t n_postings, cap_postings;
+    struct pair_slot *slot; /* (slots) */
     size_t slots;
     struct heap_entry *heap;
     size_t n_heap, cap_heap;
     uint32_t *raised;  /* (n_raised) pairs to be pushed after a merge */
     size_t n_raised, cap_raised;
+    uint32_t *letter[2];  /* (CODE_POINTS) 1 + id of a letter at a word's start, inside */
     uint32_t *token_slot; /* (token_slots) 1 + id: tokens by text */
     size_t token_slots;
 };
@@ -65,12 +83,12 @@ uint32_t pairmerge_byte_char(uint8_t byte)
 
 static void trainer_free(struct trainer *t)
 {
-    for (size_t i = 0; i < t->n_pairs; i++)
-        free(t->pair[i].word);
     free(t->pair);
+    free(t->posting);
     free(t->symbol);
-    free(t->start);
-    free(t->length);
+    free(t->row);
+    free(t->letter[0]);
+    free(t->letter[1]);
     free(t->slot);
     free(t->heap);
     free(t->raised);
@@ -122,14 +140,18 @@ static int64_t token_id(struct trainer *t, const char *text, struct err *e)
 
 /* ---- alphabet ---- */
 
-static int add_letter(struct trainer *t, const char *prefix, uint32_t code, struct err *e)
+static int add_letter(struct trainer *t, bool inside, uint32_t code, struct err *e)
 {
     char text[32];
-    const size_t n = strlen(prefix);
+    const size_t n = inside ? strlen(t->o->prefix) : 0;
+    int64_t id;
 
-    memcpy(text, prefix, n);
+    memcpy(text, t->o->prefix, n);
     text[n + utf8_put(code, (uint8_t *)text + n)] = '\0';
-    return token_id(t, text, e) < 0 ? -1 : 0;
+    id = token_id(t, text, e);
+    if (id >= 0)
+        t->letter[inside][code] = (uint32_t)id + 1;
+    return id < 0 ? -1 : 0;
 }
 
 /* The letters that are kept; with `bytes` all 256, used or not. */
@@ -163,13 +185,18 @@ static int make_alphabet(struct trainer *t, struct err *e)
     for (int i = 0; i < t->o->n_special; i++)
         if (token_id(t, t->o->special[i], e) < 0)
             return -1;
+    for (int i = 0; i < 2; i++) {
+        t->letter[i] = mem_alloc(CODE_POINTS, sizeof *t->letter[i], "alphabet", e);
+        if (!t->letter[i])
+            return -1;
+    }
     if (choose_letters(t, &a, e))
         return -1;
     for (size_t i = 0; i < a.n; i++)
-        if (add_letter(t, "", a.letter[i].code, e))
+        if (add_letter(t, false, a.letter[i].code, e))
             goto done;
     for (size_t i = 0; i < a.n && *t->o->prefix; i++)
-        if (a.letter[i].inside && add_letter(t, t->o->prefix, a.letter[i].code, e))
+        if (a.letter[i].inside && add_letter(t, true, a.letter[i].code, e))
             goto done;
     rc = 0;
     if (t->out->n > t->o->size)
@@ -186,67 +213,74 @@ done:
 static int split_word(struct trainer *t, const struct word *w, struct err *e)
 {
     const uint8_t *p = (const uint8_t *)t->words->bytes + w->at;
-    const size_t prefix = strlen(t->o->prefix);
-    char text[32];
+    const bool prefix = *t->o->prefix;
     size_t used;
 
-    memcpy(text, t->o->prefix, prefix);
+    if (mem_grow(&t->symbol, &t->cap_symbols, t->n_symbols + w->n, sizeof *t->symbol, e))
+        return -1;
     for (size_t at = 0; at < w->n; at += used) {
-        const char *piece = at > 0 ? text : text + prefix;
-        size_t slot;
+        const uint32_t code = utf8_next(p + at, w->n - at, &used);
+        const uint32_t id = code < CODE_POINTS ? t->letter[prefix && at > 0][code] : 0;
 
-        utf8_next(p + at, w->n - at, &used);
-        memcpy(text + prefix, p + at, used);
-        text[prefix + used] = '\0';
-        slot = token_find(t, piece);
-        if (!t->token_slot[slot])
-            continue; /* not in the alphabet */
-        if (mem_grow(&t->symbol, &t->cap_symbols, t->n_symbols + 1, sizeof *t->symbol, e))
-            return -1;
-        t->symbol[t->n_symbols++] = t->token_slot[slot] - 1;
+        if (id) /* else it is not in the alphabet */
+            t->symbol[t->n_symbols++] = id - 1;
     }
     return 0;
 }
 
 static int split_words(struct trainer *t, struct err *e)
 {
-    t->start = mem_alloc(t->words->n, sizeof *t->start, "words", e);
-    t->length = mem_alloc(t->words->n, sizeof *t->length, "words", e);
-    if (!t->start || !t->length)
+    t->row = mem_alloc(t->words->n, sizeof *t->row, "words", e);
+    if (!t->row)
         return -1;
     for (size_t i = 0; i < t->words->n; i++) {
-        t->start[i] = t->n_symbols;
+        const size_t at = t->n_symbols;
+
         if (split_word(t, &t->words->word[i], e))
             return -1;
-        t->length[i] = (uint32_t)(t->n_symbols - t->start[i]);
+        if (t->n_symbols > UINT32_MAX)
+            return err_set(e, ERR_DATA, "the corpus has too many different words");
+        t->row[i] = (struct row){.count = t->words->word[i].count,
+                                 .at = (uint32_t)at,
+                                 .n = (uint32_t)(t->n_symbols - at)};
     }
     return 0;
 }
 
 /* ---- pairs ---- */
 
-static size_t pair_slot(const struct trainer *t, uint32_t a, uint32_t b)
+/* The place of a pair; a free one (tag set, index 0) where it would go. */
+static struct pair_slot *pair_find(const struct trainer *t, uint32_t a, uint32_t b)
 {
-    const uint64_t key = (uint64_t)a << 32 | b;
-    size_t i = (size_t)(key * 0x9E3779B97F4A7C15u >> 20) & (t->slots - 1);
+    const uint64_t hash = ((uint64_t)a << 32 | b) * 0x9E3779B97F4A7C15u;
+    const uint32_t tag = (uint32_t)(hash >> 32);
+    size_t i = (size_t)(hash >> 24) & (t->slots - 1);
 
-    while (t->slot[i] && (t->pair[t->slot[i] - 1].a != a || t->pair[t->slot[i] - 1].b != b))
-        i = (i + 1) & (t->slots - 1);
-    return i;
+    for (; t->slot[i].index; i = (i + 1) & (t->slots - 1)) {
+        const struct pair *p = &t->pair[t->slot[i].index - 1];
+
+        if (t->slot[i].tag == tag && p->a == a && p->b == b)
+            return &t->slot[i];
+    }
+    t->slot[i].tag = tag;
+    return &t->slot[i];
 }
 
 static int pair_grow(struct trainer *t, struct err *e)
 {
     const size_t slots = t->slots ? t->slots * 2 : 1 << 16;
-    uint32_t *fresh = mem_alloc(slots, sizeof *fresh, "pairs", e);
+    struct pair_slot *fresh = mem_alloc(slots, sizeof *fresh, "pairs", e);
 
     if (!fresh)
         return -1;
     free(t->slot);
     t->slot = fresh;
     t->slots = slots;
-    for (size_t i = 0; i < t->n_pairs; i++)
-        t->slot[pair_slot(t, t->pair[i].a, t->pair[i].b)] = (uint32_t)i + 1;
+    for (size_t i = 0; i < t->n_pairs; i++) {
+        const struct pair *p = &t->pair[i];
+
+        pair_find(t, p->a, p->b)->index = (uint32_t)i + 1;
+    }
     return 0;
 }
 
@@ -254,49 +288,55 @@ static int pair_grow(struct trainer *t, struct err *e)
 static int pair_raise(struct trainer *t, uint32_t a, uint32_t b, size_t word, struct err *e)
 {
     struct pair *p;
-    size_t slot;
+    struct pair_slot *slot;
 
     if (t->n_pairs * 2 >= t->slots && pair_grow(t, e))
         return -1;
-    slot = pair_slot(t, a, b);
-    if (!t->slot[slot]) {
+    slot = pair_find(t, a, b);
+    if (!slot->index) {
         if (mem_grow(&t->pair, &t->cap_pairs, t->n_pairs + 1, sizeof *t->pair, e))
             return -1;
         t->pair[t->n_pairs] = (struct pair){.a = a, .b = b};
-        t->slot[slot] = (uint32_t)++t->n_pairs;
+        slot->index = (uint32_t)++t->n_pairs;
     }
-    p = &t->pair[t->slot[slot] - 1];
-    p->count += t->words->word[word].count;
-    if (!p->n || p->word[p->n - 1] != word) {
-        if (mem_grow(&p->word, &p->cap, p->n + 1, sizeof *p->word, e))
+    p = &t->pair[slot->index - 1];
+    p->count += t->row[word].count;
+    if (!p->words || t->posting[p->words - 1].word != word) {
+        if (t->n_postings == UINT32_MAX - 1)
+            return err_set(e, ERR_DATA, "the corpus has too many different words");
+        if (mem_grow(&t->posting, &t->cap_postings, t->n_postings + 1, sizeof *t->posting, e))
             return -1;
-        p->word[p->n++] = (uint32_t)word;
+        t->posting[t->n_postings++] = (struct posting){(uint32_t)word, p->words};
+        p->words = (uint32_t)t->n_postings;
     }
     if (p->raised)
         return 0;
     p->raised = true;
     if (mem_grow(&t->raised, &t->cap_raised, t->n_raised + 1, sizeof *t->raised, e))
         return -1;
-    t->raised[t->n_raised++] = t->slot[slot] - 1;
+    t->raised[t->n_raised++] = slot->index - 1;
     return 0;
 }
 
 static void pair_lower(struct trainer *t, uint32_t a, uint32_t b, size_t word)
 {
-    const size_t slot = pair_slot(t, a, b);
+    const uint32_t index = pair_find(t, a, b)->index;
 
-    if (t->slot[slot])
-        t->pair[t->slot[slot] - 1].count -= t->words->word[word].count;
+    if (index)
+        t->pair[index - 1].count -= t->row[word].count;
 }
 
 static int count_pairs(struct trainer *t, struct err *e)
 {
     if (pair_grow(t, e))
         return -1;
-    for (size_t w = 0; w < t->words->n; w++)
-        for (size_t i = 1; i < t->length[w]; i++)
-            if (pair_raise(t, t->symbol[t->start[w] + i - 1], t->symbol[t->start[w] + i], w, e))
+    for (size_t w = 0; w < t->words->n; w++) {
+        const uint32_t *s = t->symbol + t->row[w].at;
+
+        for (uint32_t i = 1; i < t->row[w].n; i++)
+            if (pair_raise(t, s[i - 1], s[i], w, e))
                 return -1;
+    }
     return 0;
 }
 
@@ -365,18 +405,21 @@ static int push_raised(struct trainer *t, struct err *e)
 
 /* ---- merging ---- */
 
-static int merge_in_word(struct trainer *t, size_t w, struct vocab_merge m, uint32_t id,
+/* Merges a pair (of that index) into a new token wherever a word has it. */
+static int merge_in_word(struct trainer *t, size_t w, uint32_t index, uint32_t id,
                          struct err *e)
 {
-    uint32_t *s = t->symbol + t->start[w];
-    uint32_t n = t->length[w], out = 0;
+    const struct vocab_merge m = {t->pair[index].a, t->pair[index].b};
+    uint32_t *s = t->symbol + t->row[w].at;
+    const uint32_t n = t->row[w].n;
+    uint32_t out = 0;
 
     for (uint32_t i = 0; i < n; i++) {
         if (i + 1 >= n || s[i] != m.a || s[i + 1] != m.b) {
             s[out++] = s[i];
             continue;
         }
-        pair_lower(t, m.a, m.b, w);
+        t->pair[index].count -= t->row[w].count;
         if (out > 0) {
             pair_lower(t, s[out - 1], m.a, w);
             if (pair_raise(t, s[out - 1], id, w, e))
@@ -390,7 +433,7 @@ static int merge_in_word(struct trainer *t, size_t w, struct vocab_merge m, uint
         s[out++] = id;
         i++;
     }
-    t->length[w] = out;
+    t->row[w].n = out;
     return 0;
 }
 
@@ -412,22 +455,23 @@ static int64_t merged_token(struct trainer *t, struct vocab_merge m, struct err 
 static int merge_pair(struct trainer *t, uint32_t index, struct err *e)
 {
     const struct vocab_merge m = {t->pair[index].a, t->pair[index].b};
-    uint32_t *word = t->pair[index].word;
-    const size_t n = t->pair[index].n;
+    uint32_t next = t->pair[index].words;
     const int64_t id = merged_token(t, m, e);
-    int rc = 0;
 
     if (id < 0 || mem_grow(&t->out->merge, &t->out->cap_merges, t->out->n_merges + 1,
                            sizeof *t->out->merge, e))
         return -1;
     t->out->merge[t->out->n_merges++] = m;
     /* The pair may come back through another spelling of its parts, with words of its own. */
-    t->pair[index].word = NULL;
-    t->pair[index].n = t->pair[index].cap = 0;
-    for (size_t i = 0; i < n && rc == 0; i++)
-        rc = merge_in_word(t, word[i], m, (uint32_t)id, e);
-    free(word);
-    return rc ? rc : push_raised(t, e);
+    t->pair[index].words = 0;
+    while (next) {
+        const struct posting at = t->posting[next - 1];
+
+        if (merge_in_word(t, at.word, index, (uint32_t)id, e))
+            return -1;
+        next = at.next;
+    }
+    return push_raised(t, e);
 }
 
 static int merge_all(struct trainer *t, struct err *e)

@@ -29,8 +29,8 @@ struct pairmerge_options {
 };
 
 /*
- * Words are UTF-8 text (with `bytes`: already in GPT-2's byte characters), sorted by
- * wordcount_sort.  ERR_USAGE when `size` does not hold the alphabet.
+ * Words are UTF-8 text (with `bytes`: already in GPT-2's byte characters), in any order.
+ * ERR_USAGE when `size` does not hold the alphabet.
  */
 int pairmerge_train(const struct wordcount *words, const struct pairmerge_options *o,
                     struct vocablist *result, struct err *e) MUST_USE;

@@ -185,6 +185,15 @@ static int by_score(const void *a, const void *b)
     return c ? c : (x->n > y->n) - (x->n < y->n);
 }
 
+/*
+ * In steps of 1/4096: so scores and their sums are exact as floats, as doubles and as decimals
+ * that any reader of JSON gets right, and no reader cuts a word in another way.
+ */
+static float rounded(double log_p)
+{
+    return (float)(floor(log_p * 4096 + 0.5) / 4096);
+}
+
 static int give(struct trainer *t, struct vocablist *out, struct err *e)
 {
     for (int i = 0; i < t->o->n_special; i++)
@@ -193,7 +202,7 @@ static int give(struct trainer *t, struct vocablist *out, struct err *e)
     if (t->n)
         qsort(t->piece, t->n, sizeof *t->piece, by_score);
     for (size_t i = 0; i < t->n; i++)
-        if (vocablist_add(out, t->piece[i].text, t->piece[i].n, (float)t->piece[i].log_p, e))
+        if (vocablist_add(out, t->piece[i].text, t->piece[i].n, rounded(t->piece[i].log_p), e))
             return -1;
     return 0;
 }

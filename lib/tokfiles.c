@@ -2,13 +2,15 @@
 /*
  * tokfiles: a tokenizer from a directory with vocabulary files alone.
  *
- * vocab.txt is BERT's WordPiece; vocab.json with merges.txt is a byte-level BPE of the family
- * that tokenizer_config.json or config.json names, else of the one whose special tokens the
- * vocabulary holds.  Settings come from tokenizer_config.json and special_tokens_map.json.
- * Source: transformers/models/{bert,roberta,gpt2,deberta}/tokenization_*.py.
+ * vocab.txt is BERT's WordPiece; vocab.json with merges.txt is a byte-level BPE, a SentencePiece
+ * model a Unigram or BPE, of the family that tokenizer_config.json or config.json names, else of
+ * the one whose special tokens the vocabulary holds.  Settings come from tokenizer_config.json
+ * and special_tokens_map.json.
+ * Source: transformers/models/{bert,roberta,gpt2,deberta,...}/tokenization_*.py.
  */
 #include "io.h"
 #include "jsonscan.h"
+#include "tokfamily.h"
 #include "tokrules.h"
 
 #include <errno.h>
@@ -18,44 +20,8 @@
 
 /* model_max_length is often 1e30, written as an integer. */
 enum { FILE_MAX = 512 << 20, JSON_FLAGS = JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL };
-enum { CLS, SEP, PAD, UNK, MASK, BOS, EOS, ROLES };
-
 static const char *const role_key[ROLES] = {"cls_token", "sep_token", "pad_token", "unk_token",
                                             "mask_token", "bos_token", "eos_token"};
-
-/* What the tokenizers of a family share. */
-struct family {
-    const char *name;
-    const char *token[ROLES]; /* NULL: none */
-    bool wordpiece, mask_lstrip, framed, two_seps;
-    int32_t second_type;
-};
-
-static const struct family bert = {
-    "bert", {"[CLS]", "[SEP]", "[PAD]", "[UNK]", "[MASK]", NULL, NULL}, true, false, true, false, 1};
-static const struct family roberta = {
-    "roberta", {"<s>", "</s>", "<pad>", "<unk>", "<mask>", "<s>", "</s>"}, false, true, true, true, 0};
-static const struct family deberta = {
-    "deberta", {"[CLS]", "[SEP]", "[PAD]", "[UNK]", "[MASK]", "[CLS]", "[SEP]"},
-    false, true, true, false, 1};
-static const struct family gpt2 = {
-    "gpt2",
-    {NULL, NULL, NULL, "<|endoftext|>", NULL, "<|endoftext|>", "<|endoftext|>"},
-    false, false, false, false, 1};
-
-/* Names of model types and, before "Tokenizer", of tokenizer classes, in lower case. */
-static const struct {
-    const char *name;
-    const struct family *family;
-} families[] = {
-    {"bert", &bert},        {"distilbert", &bert}, {"electra", &bert},   {"mobilebert", &bert},
-    {"convbert", &bert},    {"lxmert", &bert},     {"layoutlm", &bert},  {"retribert", &bert},
-    {"visual_bert", &bert}, {"nezha", &bert},      {"megatron-bert", &bert},
-    {"tinybert", &bert},    {"ernie", &bert},      {"splinter", &bert},
-    {"roberta", &roberta},  {"longformer", &roberta}, {"bart", &roberta}, {"led", &roberta},
-    {"roberta-prelayernorm", &roberta},            {"deberta", &deberta},
-    {"gpt2", &gpt2},        {"gpt_neo", &gpt2},    {"gptj", &gpt2},      {"opt", NULL},
-};
 
 struct loader {
     struct tokenizer *t;
@@ -132,62 +98,21 @@ static bool setting(const struct loader *l, const char *key, bool otherwise)
 
 /* ---- the family ---- */
 
-/* The name before "Tokenizer" or "TokenizerFast", in lower case. */
-static void class_stem(const char *name, char *stem, size_t size)
+/* The family that the small files name, else the `likely` one; it must have such files. */
+static int find_family(struct loader *l, enum files files, const struct family *likely)
 {
-    const char *end = strstr(name, "Tokenizer");
-    size_t n = end ? (size_t)(end - name) : strlen(name);
-
-    if (n >= size)
-        n = size - 1;
-    for (size_t i = 0; i < n; i++)
-        stem[i] = (char)(name[i] >= 'A' && name[i] <= 'Z' ? name[i] | 0x20 : name[i]);
-    stem[n] = '\0';
-}
-
-static const struct family *family_named(const char *name)
-{
-    for (size_t i = 0; i < sizeof families / sizeof families[0]; i++)
-        if (strcmp(families[i].name, name) == 0)
-            return families[i].family;
-    return NULL;
-}
-
-/* A byte-level vocabulary is of the family whose special tokens it holds. */
-static const struct family *family_of_vocab(const struct vocabmap *v)
-{
-    static const struct family *const tried[] = {&roberta, &deberta, &gpt2};
-
-    for (size_t i = 0; i < sizeof tried / sizeof tried[0]; i++) {
-        const char *unk = tried[i]->token[UNK], *cls = tried[i]->token[CLS];
-
-        if (vocabmap_id(v, unk, strlen(unk)) >= 0 &&
-            (!cls || vocabmap_id(v, cls, strlen(cls)) >= 0))
-            return tried[i];
-    }
-    return NULL;
-}
-
-static int find_family(struct loader *l, bool wordpiece)
-{
+    static const char *const what[] = {"vocab.txt", "vocab.json and merges.txt",
+                                       "SentencePiece"};
     const char *class = json_string_value(json_object_get(l->config, "tokenizer_class"));
     const char *type = json_string_value(json_object_get(l->model, "model_type"));
-    char stem[64];
 
-    class_stem(class ? class : "", stem, sizeof stem);
-    if (strcmp(stem, "pretrained") == 0 || strcmp(stem, "auto") == 0)
-        stem[0] = '\0';
-    if (*stem || type)
-        l->family = family_named(*stem ? stem : type);
-    else
-        l->family = wordpiece ? &bert : family_of_vocab(&l->t->vocab);
-    if (l->family && l->family->wordpiece == wordpiece)
+    l->family = family_find(class, type, likely);
+    if (l->family && l->family->files == files)
         return 0;
     return err_set(l->e, ERR_DATA,
                    "'%s': %s files of a tokenizer of the kind '%s' are not implemented without "
                    "tokenizer.json",
-                   l->dir, wordpiece ? "vocab.txt" : "vocab.json and merges.txt",
-                   class ? class : type ? type : "unknown");
+                   l->dir, what[files], class ? class : type ? type : "unknown");
 }
 
 /* ---- special tokens ---- */
@@ -200,7 +125,10 @@ static int object_flags(const json_t *o)
            (json_is_true(json_object_get(o, "normalized")) ? ADDED_NORMALIZED : 0);
 }
 
-/* Adds the token of one role: as the files name it, else the family's where it has an id. */
+/*
+ * Adds the token of one role: as the files name it, else the family's where it has an id
+ * (SentencePiece: also where it has none).
+ */
 static int add_role(const struct loader *l, int role)
 {
     const json_t *v = named(l, role_key[role]);
@@ -209,7 +137,8 @@ static int add_role(const struct loader *l, int role)
 
     if (!content) {
         content = l->family->token[role];
-        if (!content || vocabmap_id(&l->t->vocab, content, strlen(content)) < 0)
+        if (!content || (l->family->files != FILES_SPM &&
+                         vocabmap_id(&l->t->vocab, content, strlen(content)) < 0))
             return 0;
     }
     if (json_is_object(v))
@@ -326,7 +255,7 @@ static int load_wordpiece(struct loader *l, const char *path)
     const char *unk;
     int64_t id;
 
-    if (tokrules_vocab_txt(t, path, l->e) || find_family(l, true))
+    if (tokrules_vocab_txt(t, path, l->e) || find_family(l, FILES_TXT, family_of_words()))
         return -1;
     t->model = TOK_WORDPIECE;
     t->decoder = DECODE_WORDPIECE;
@@ -374,7 +303,7 @@ static int load_bpe(struct loader *l, const char *vocab, const char *merges)
 {
     struct tokenizer *t = l->t;
 
-    if (read_vocab_json(t, vocab, l->e) || find_family(l, false) ||
+    if (read_vocab_json(t, vocab, l->e) || find_family(l, FILES_BPE, family_of_vocab(&t->vocab)) ||
         tokrules_merges_txt(t, merges, l->e))
         return -1;
     t->model = TOK_BPE;
@@ -385,29 +314,110 @@ static int load_bpe(struct loader *l, const char *vocab, const char *merges)
     return pretokenizer_add(&t->pre, PRE_GPT2);
 }
 
+/* ---- SentencePiece ---- */
+
+static int load_pieces(struct loader *l, const char *path, const struct sp_model *m)
+{
+    const json_t *extra = json_object_get(l->config, "extra_ids");
+    const double extra_ids = json_is_number(extra) ? json_number_value(extra) : 100;
+    struct spm_settings s = {.split_punct = setting(l, "split_by_punct", false)};
+    struct buf json = {0};
+    int rc;
+
+    if (find_family(l, FILES_SPM, family_of_pieces(m, path)))
+        return -1;
+    if (!(extra_ids >= 0 && extra_ids <= 10000))
+        return err_set(l->e, ERR_DATA, "'%s': tokenizer_config.json: extra_ids is out of range",
+                       l->dir);
+    s.extra_ids = (int64_t)extra_ids;
+    s.family = l->family->spm;
+    s.lower = setting(l, "do_lower_case", l->family->lower);
+    s.keep_accents = setting(l, "keep_accents", l->family->keep_accents);
+    rc = spm_json(m, path, &s, &json, l->e);
+    if (rc == 0)
+        rc = tokjson_text(l->t, path, json.data, json.len, l->e);
+    buf_free(&json);
+    return rc;
+}
+
+static int load_spm(struct loader *l, const char *path)
+{
+    struct sp_model m = {0};
+    size_t n;
+    char *data = io_slurp(path, FILE_MAX, &n, l->e);
+    int rc = data ? sp_read(&m, path, data, n, l->e) : -1;
+
+    if (rc == 0)
+        rc = load_pieces(l, path, &m);
+    sp_free(&m);
+    free(data);
+    return rc;
+}
+
+/* ---- which files there are ---- */
+
+/* The vocabulary in a directory: its path in *path (to be freed), NULL where there is none. */
+static int find_files(const char *dir, enum files *files, char **path, struct err *e)
+{
+    static const struct {
+        const char *name;
+        enum files files;
+    } names[] = {{"vocab.json", FILES_BPE},   {"vocab.txt", FILES_TXT},
+                 {"spiece.model", FILES_SPM}, {"sentencepiece.bpe.model", FILES_SPM},
+                 {"spm.model", FILES_SPM}};
+    char *merges = io_join(dir, "merges.txt", e);
+    const bool bpe = merges && io_exists(merges);
+    int rc = merges ? 0 : -1;
+
+    *path = NULL;
+    *files = FILES_NONE;
+    free(merges);
+    for (size_t i = 0; rc == 0 && !*path && i < sizeof names / sizeof names[0]; i++) {
+        if (names[i].files == FILES_BPE && !bpe)
+            continue;
+        *files = names[i].files;
+        *path = io_join(dir, names[i].name, e);
+        rc = *path ? 0 : -1;
+        if (*path && !io_exists(*path)) {
+            free(*path);
+            *path = NULL;
+        }
+    }
+    return rc;
+}
+
+static int load_files(struct loader *l, enum files files, const char *path)
+{
+    char *merges;
+    int rc;
+
+    if (files == FILES_TXT)
+        return load_wordpiece(l, path);
+    if (files == FILES_SPM)
+        return load_spm(l, path);
+    merges = io_join(l->dir, "merges.txt", l->e);
+    rc = merges ? load_bpe(l, path, merges) : -1;
+    free(merges);
+    return rc;
+}
+
 int tokfiles_load(struct tokenizer *t, const char *dir, struct err *e)
 {
     struct loader l = {.t = t, .dir = dir, .e = e};
-    char *txt = io_join(dir, "vocab.txt", e), *json = io_join(dir, "vocab.json", e);
-    char *merges = io_join(dir, "merges.txt", e);
-    int rc = txt && json && merges ? 0 : -1;
+    enum files files;
+    char *path;
+    int rc = find_files(dir, &files, &path, e);
 
-    if (rc == 0)
-        rc = open_small_files(&l);
-    if (rc == 0 && io_exists(json) && io_exists(merges))
-        rc = load_bpe(&l, json, merges);
-    else if (rc == 0 && io_exists(txt))
-        rc = load_wordpiece(&l, txt);
-    else if (rc == 0)
+    if (rc == 0 && !path)
         rc = err_set(e, ERR_NOINPUT,
                      "no tokenizer in '%s': no tokenizer.json, no vocab.txt, no vocab.json with "
-                     "merges.txt", dir);
+                     "merges.txt, no SentencePiece model", dir);
     if (rc == 0)
-        rc = add_specials(&l) || make_template(&l) ? -1 : 0;
+        rc = open_small_files(&l) || load_files(&l, files, path) || add_specials(&l) ? -1 : 0;
+    if (rc == 0 && files != FILES_SPM)
+        rc = make_template(&l);
     close_small_files(&l);
-    free(txt);
-    free(json);
-    free(merges);
+    free(path);
     return rc;
 }
 

@@ -118,21 +118,40 @@ int vocab_writable(const char *dir, bool force, struct err *e)
     return 0;
 }
 
+static int put_vocab(struct files *f, const struct vocab_options *o, const struct vocablist *v,
+                     struct err *e)
+{
+    struct buf text = {0};
+    int rc;
+
+    if (o->kind == VOCAB_UNIGRAM)
+        return put_spiece(f, v, e);
+    if (o->kind != VOCAB_BPE)
+        return put_vocab_txt(f, v, e);
+    rc = vocabjson_ids(v, &text, e);
+    if (rc == 0)
+        rc = put_file(f, "vocab.json", text.data, text.len, e);
+    buf_free(&text);
+    return rc ? rc : put_merges_txt(f, v, e);
+}
+
 static int put_all(struct files *f, const struct vocab_options *o, const struct vocablist *v,
                    struct err *e)
 {
     const size_t pretty = JSON_INDENT(2) | JSON_SORT_KEYS;
+    struct buf text = {0};
+    int rc;
 
     errno = 0; /* for put_json */
-    if (o->kind == VOCAB_BPE       ? put_json(f, "vocab.json", vocabjson_ids(v), JSON_COMPACT, e) ||
-                                         put_merges_txt(f, v, e)
-        : o->kind == VOCAB_UNIGRAM ? put_spiece(f, v, e)
-                                   : put_vocab_txt(f, v, e))
-        return -1;
-    if (put_json(f, "special_tokens_map.json", vocabjson_specials(o->kind), pretty, e) ||
+    if (put_vocab(f, o, v, e) ||
+        put_json(f, "special_tokens_map.json", vocabjson_specials(o->kind), pretty, e) ||
         put_json(f, "tokenizer_config.json", vocabjson_config(o), pretty, e))
         return -1;
-    return put_json(f, "tokenizer.json", vocabjson_tokenizer(o, v), JSON_INDENT(2), e);
+    rc = vocabjson_tokenizer(o, v, &text, e);
+    if (rc == 0)
+        rc = put_file(f, "tokenizer.json", text.data, text.len, e);
+    buf_free(&text);
+    return rc;
 }
 
 int vocab_write(const char *dir, const struct vocab_options *o, const struct vocablist *v,

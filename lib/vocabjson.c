@@ -5,17 +5,74 @@
  * Source: transformers/models/{bert,roberta,albert}/tokenization_*.py.
  */
 #include "vocabjson.h"
+#include "jsontext.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
-json_t *vocabjson_ids(const struct vocablist *v)
-{
-    json_t *object = json_object();
+/* ---- the model, too long a text to be built as values first ---- */
 
+int vocabjson_ids(const struct vocablist *v, struct buf *out, struct err *e)
+{
     for (size_t i = 0; i < v->n; i++)
-        json_object_set_new(object, v->token[i], json_integer((json_int_t)i));
-    return object;
+        if (buf_puts(out, i ? ",\n" : "{\n", e) ||
+            jsontext_string(out, v->token[i], strlen(v->token[i]), e) ||
+            buf_addf(out, e, ":%zu", i))
+            return -1;
+    return buf_puts(out, "\n}", e);
 }
+
+static int put_merges(const struct vocablist *v, struct buf *out, struct err *e)
+{
+    for (size_t i = 0; i < v->n_merges; i++) {
+        const char *a = v->token[v->merge[i].a], *b = v->token[v->merge[i].b];
+
+        if (buf_puts(out, i ? ",\n[" : "\n[", e) || jsontext_string(out, a, strlen(a), e) ||
+            buf_putc(out, ',', e) || jsontext_string(out, b, strlen(b), e) ||
+            buf_putc(out, ']', e))
+            return -1;
+    }
+    return 0;
+}
+
+static int put_pieces(const struct vocablist *v, struct buf *out, struct err *e)
+{
+    for (size_t i = 0; i < v->n; i++)
+        if (buf_puts(out, i ? ",\n[" : "\n[", e) ||
+            jsontext_string(out, v->token[i], strlen(v->token[i]), e) ||
+            buf_addf(out, e, ",%.17g]", (double)v->score[i]))
+            return -1;
+    return 0;
+}
+
+static int put_model(const struct vocab_options *o, const struct vocablist *v, struct buf *out,
+                     struct err *e)
+{
+    switch (o->kind) {
+    case VOCAB_WORDPIECE:
+        return buf_puts(out, "{\"type\":\"WordPiece\",\"unk_token\":\"[UNK]\","
+                             "\"continuing_subword_prefix\":\"##\","
+                             "\"max_input_chars_per_word\":100,\"vocab\":", e) ||
+               vocabjson_ids(v, out, e) || buf_putc(out, '}', e);
+    case VOCAB_WORD:
+        return buf_puts(out, "{\"type\":\"WordLevel\",\"unk_token\":\"[UNK]\",\"vocab\":", e) ||
+               vocabjson_ids(v, out, e) || buf_putc(out, '}', e);
+    case VOCAB_BPE:
+        return buf_puts(out, "{\"type\":\"BPE\",\"dropout\":null,\"unk_token\":null,"
+                             "\"continuing_subword_prefix\":\"\",\"end_of_word_suffix\":\"\","
+                             "\"fuse_unk\":false,\"byte_fallback\":false,\"vocab\":", e) ||
+               vocabjson_ids(v, out, e) || buf_puts(out, ",\"merges\":[", e) ||
+               put_merges(v, out, e) || buf_puts(out, "]}", e);
+    case VOCAB_UNIGRAM:
+        break;
+    }
+    return buf_puts(out, "{\"type\":\"Unigram\",\"unk_id\":1,\"byte_fallback\":false,"
+                         "\"vocab\":[", e) ||
+           put_pieces(v, out, e) || buf_puts(out, "]}", e);
+}
+
+/* ---- what is around it ---- */
 
 /* The mask token of these families takes the blanks before it. */
 static bool mask_lstrip(enum vocab_kind kind)
@@ -52,53 +109,26 @@ static json_t *bert_template(void)
         "ids", 2, "tokens", "[CLS]", "[SEP]", "id", "[SEP]", "ids", 3, "tokens", "[SEP]");
 }
 
-static json_t *bert_model(const struct vocab_options *o, const struct vocablist *v)
-{
-    if (o->kind == VOCAB_WORD)
-        return json_pack("{ss so ss}", "type", "WordLevel", "vocab", vocabjson_ids(v),
-                         "unk_token", "[UNK]");
-    return json_pack("{ss ss ss si so}", "type", "WordPiece", "unk_token", "[UNK]",
-                     "continuing_subword_prefix", "##", "max_input_chars_per_word", 100,
-                     "vocab", vocabjson_ids(v));
-}
-
-static json_t *bert_json(const struct vocab_options *o, const struct vocablist *v)
+static json_t *bert_json(const struct vocab_options *o)
 {
     return json_pack(
-        "{ss sn sn so s{ss sb sb sn sb} s{ss} so s{ss ss sb} so}", "version", "1.0",
+        "{ss sn sn so s{ss sb sb sn sb} s{ss} so s{ss ss sb}}", "version", "1.0",
         "truncation", "padding", "added_tokens", added_tokens(o), "normalizer", "type",
         "BertNormalizer", "clean_text", 1, "handle_chinese_chars", 1, "strip_accents",
         "lowercase", !o->cased, "pre_tokenizer", "type", "BertPreTokenizer", "post_processor",
-        bert_template(), "decoder", "type", "WordPiece", "prefix", "##", "cleanup", 1, "model",
-        bert_model(o, v));
+        bert_template(), "decoder", "type", "WordPiece", "prefix", "##", "cleanup", 1);
 }
 
-static json_t *merge_list(const struct vocablist *v)
-{
-    json_t *list = json_array();
-
-    for (size_t i = 0; i < v->n_merges; i++)
-        json_array_append_new(list, json_pack("[ss]", v->token[v->merge[i].a],
-                                              v->token[v->merge[i].b]));
-    return list;
-}
-
-static json_t *roberta_json(const struct vocab_options *o, const struct vocablist *v)
+static json_t *roberta_json(const struct vocab_options *o)
 {
     return json_pack(
-        "{ss sn sn so sn s{ss sb sb sb} s{ss s[si] s[si] sb sb} s{ss sb sb sb}"
-        " s{ss sn sn ss ss sb sb so so}}",
-        "version", "1.0", "truncation", "padding", "added_tokens", added_tokens(o),
-        "normalizer", "pre_tokenizer", "type", "ByteLevel", "add_prefix_space", 0,
-        "trim_offsets", 1, "use_regex", 1, "post_processor", "type", "RobertaProcessing", "sep",
-        "</s>", 2, "cls", "<s>", 0, "trim_offsets", 1, "add_prefix_space", 0, "decoder", "type",
-        "ByteLevel", "add_prefix_space", 1, "trim_offsets", 1, "use_regex", 1, "model", "type",
-        "BPE", "dropout", "unk_token", "continuing_subword_prefix", "", "end_of_word_suffix",
-        "", "fuse_unk", 0, "byte_fallback", 0, "vocab", vocabjson_ids(v), "merges",
-        merge_list(v));
+        "{ss sn sn so sn s{ss sb sb sb} s{ss s[si] s[si] sb sb} s{ss sb sb sb}}", "version",
+        "1.0", "truncation", "padding", "added_tokens", added_tokens(o), "normalizer",
+        "pre_tokenizer", "type", "ByteLevel", "add_prefix_space", 0, "trim_offsets", 1,
+        "use_regex", 1, "post_processor", "type", "RobertaProcessing", "sep", "</s>", 2, "cls",
+        "<s>", 0, "trim_offsets", 1, "add_prefix_space", 0, "decoder", "type", "ByteLevel",
+        "add_prefix_space", 1, "trim_offsets", 1, "use_regex", 1);
 }
-
-/* ---- ALBERT ---- */
 
 static json_t *albert_normalizer(const struct vocab_options *o)
 {
@@ -120,30 +150,38 @@ static json_t *metaspace(void)
                      "prepend_scheme", "always", "split", 1);
 }
 
-static json_t *albert_pieces(const struct vocablist *v)
+static json_t *albert_json(const struct vocab_options *o)
 {
-    json_t *list = json_array();
-
-    for (size_t i = 0; i < v->n; i++)
-        json_array_append_new(list, json_pack("[sf]", v->token[i], (double)v->score[i]));
-    return list;
-}
-
-static json_t *albert_json(const struct vocab_options *o, const struct vocablist *v)
-{
-    return json_pack("{ss sn sn so so s{ss s[{ss} o]} so so s{ss si sb so}}", "version", "1.0",
-                     "truncation", "padding", "added_tokens", added_tokens(o), "normalizer",
+    return json_pack("{ss sn sn so so s{ss s[{ss} o]} so so}", "version", "1.0", "truncation",
+                     "padding", "added_tokens", added_tokens(o), "normalizer",
                      albert_normalizer(o), "pre_tokenizer", "type", "Sequence", "pretokenizers",
                      "type", "WhitespaceSplit", metaspace(), "post_processor", bert_template(),
-                     "decoder", metaspace(), "model", "type", "Unigram", "unk_id", 1,
-                     "byte_fallback", 0, "vocab", albert_pieces(v));
+                     "decoder", metaspace());
 }
 
-json_t *vocabjson_tokenizer(const struct vocab_options *o, const struct vocablist *v)
+int vocabjson_tokenizer(const struct vocab_options *o, const struct vocablist *v,
+                        struct buf *out, struct err *e)
 {
-    return o->kind == VOCAB_BPE       ? roberta_json(o, v)
-           : o->kind == VOCAB_UNIGRAM ? albert_json(o, v)
-                                      : bert_json(o, v);
+    json_t *json;
+    char *text;
+    int rc;
+
+    errno = 0; /* without memory, members are left out */
+    json = o->kind == VOCAB_BPE       ? roberta_json(o)
+           : o->kind == VOCAB_UNIGRAM ? albert_json(o)
+                                      : bert_json(o);
+    text = json ? jsontext_dump(json, JSON_INDENT(2)) : NULL;
+    if (!text || errno == ENOMEM) {
+        rc = err_oom(e, "tokenizer.json", 0);
+    } else {
+        /* Its last brace goes behind the model. */
+        text[strlen(text) - 2] = '\0';
+        rc = buf_puts(out, text, e) || buf_puts(out, ",\n  \"model\": ", e) ||
+             put_model(o, v, out, e) || buf_puts(out, "\n}", e);
+    }
+    free(text);
+    json_decref(json);
+    return rc ? -1 : 0;
 }
 
 /* ---- the small files ---- */

@@ -26,6 +26,7 @@ struct counting {
     struct records *in;
     const struct vocab_options *o;
     struct normalizer normalizer;
+    char ascii[128]; /* what a character alone becomes; 0: nothing */
     uint64_t records;
 };
 
@@ -52,6 +53,38 @@ static int count_marked(struct job *j, const uint8_t *p, size_t n, struct err *e
     return wordcount_add(&j->counts, j->word.data, j->word.len, 1, e);
 }
 
+/* Normalizes a text of ASCII alone, in which no character changes another: 1 when it was. */
+static int normalize_ascii(const struct counting *c, struct job *j, const uint8_t *p, size_t n,
+                           struct err *e)
+{
+    uint8_t all = 0;
+    char *to;
+
+    for (size_t i = 0; i < n; i++)
+        all |= p[i];
+    if (all & 0x80)
+        return 0;
+    buf_reset(&j->normal);
+    if (buf_reserve(&j->normal, n + 1, e))
+        return -1;
+    to = j->normal.data;
+    for (size_t i = 0; i < n; i++) {
+        *to = c->ascii[p[i]];
+        to += *to != '\0';
+    }
+    *to = '\0';
+    j->normal.len = (size_t)(to - j->normal.data);
+    return 1;
+}
+
+static int normalize_text(const struct counting *c, struct job *j, const uint8_t *p, size_t n,
+                          struct err *e)
+{
+    const int done = normalize_ascii(c, j, p, n, e);
+
+    return done ? (done < 0 ? -1 : 0) : normalize(&c->normalizer, p, n, &j->scratch, &j->normal, e);
+}
+
 static int count_text(struct counting *c, struct job *j, const char *text, size_t n,
                       struct err *e)
 {
@@ -62,7 +95,7 @@ static int count_text(struct counting *c, struct job *j, const char *text, size_
     size_t at = 0;
 
     if (kind != VOCAB_BPE) {
-        if (normalize(&c->normalizer, p, n, &j->scratch, &j->normal, e))
+        if (normalize_text(c, j, p, n, e))
             return -1;
         p = (const uint8_t *)j->normal.data;
         n = j->normal.len;
@@ -112,6 +145,22 @@ static int nothing_to_write(void *ctx, void *job, struct err *e)
     return 0;
 }
 
+static int make_ascii(struct counting *c, struct err *e)
+{
+    struct norm_scratch scratch = {0};
+    struct buf one = {0};
+    int rc = 0;
+
+    for (uint8_t b = 0; b < 128 && rc == 0; b++) {
+        rc = normalize(&c->normalizer, &b, 1, &scratch, &one, e);
+        if (rc == 0)
+            c->ascii[b] = one.len ? one.data[0] : '\0';
+    }
+    norm_scratch_free(&scratch);
+    buf_free(&one);
+    return rc;
+}
+
 static int make_normalizer(struct counting *c, struct err *e)
 {
     static const enum norm_step bert[] = {NORM_CLEAN, NORM_CJK, NORM_NFD, NORM_STRIP_MN,
@@ -123,7 +172,7 @@ static int make_normalizer(struct counting *c, struct err *e)
     for (int i = 0; i < n; i++)
         if (normalizer_add(&c->normalizer, unigram ? albert[i] : bert[i]))
             return err_set(e, ERR_INTERNAL, "too many normalizer steps");
-    return 0;
+    return make_ascii(c, e);
 }
 
 static int count_words(struct counting *c, struct job *jobs, int n, struct err *e)
@@ -142,7 +191,6 @@ static int count_words(struct counting *c, struct job *jobs, int n, struct err *
         rc = wordcount_merge(&jobs[0].counts, &jobs[i].counts, e);
         jobs[0].words += jobs[i].words;
     }
-    wordcount_sort(&jobs[0].counts);
     return rc;
 }
 
@@ -190,7 +238,7 @@ static int train_pairs(const struct wordcount *words, const struct vocab_options
     return rc;
 }
 
-static int train_pieces(const struct wordcount *words, const struct vocab_options *o,
+static int train_pieces(struct wordcount *words, const struct vocab_options *o,
                         struct vocablist *result, struct err *e)
 {
     struct piece_options pieces = {.size = o->size,
@@ -199,6 +247,7 @@ static int train_pieces(const struct wordcount *words, const struct vocab_option
                                    .threads = o->threads};
 
     pieces.special = vocab_specials(o->kind, &pieces.n_special);
+    wordcount_sort(words);
     return pieces_train(words, &pieces, result, e);
 }
 
