@@ -81,6 +81,29 @@ static int show(const struct values *v, char **paths, int n, struct msg *m, stru
     return rc;
 }
 
+/* What was counted as one JSON object, where --stats says; not yet under its name. */
+static int write_stats(const struct io_out *to, const struct stream_stat *s,
+                       const struct toks_header *h, struct err *e)
+{
+    struct buf json = {0};
+    const int rc = to->fd >= 0 && (stat_json(s, h, NULL, &json, e) ||
+                                   io_write_full(to->fd, json.data, json.len, to->name, e))
+                       ? -1
+                       : 0;
+
+    buf_free(&json);
+    return rc;
+}
+
+/* --stats may go where the stream does not. */
+static int open_stats(const struct values *v, struct io_out *to, struct err *e)
+{
+    if (v->stats && strcmp(v->stats, "-") == 0 && (!v->out || strcmp(v->out, "-") == 0))
+        return err_set(e, ERR_USAGE, "--stats - and the stream cannot both go to standard "
+                       "output; use -o FILE");
+    return v->stats ? io_out_open(to, v->stats, e) : 0;
+}
+
 static int encode(const struct values *v, char **paths, int n, const char *command, struct msg *m,
                   struct err *e)
 {
@@ -93,15 +116,18 @@ static int encode(const struct values *v, char **paths, int n, const char *comma
                   .plain = v->plain}};
     const char *model = v->model ? v->model : model_default_name();
     struct tokenize_report r;
-    struct io_out out = {.fd = -1};
+    struct io_out out = {.fd = -1}, stats = {.fd = -1};
     struct toks_header h = {0};
     struct records *in = NULL;
     struct tokenizer *t = NULL;
     struct cleaner *clean = NULL;
-    int rc = make_cleaner(v, &clean, e) || io_out_open(&out, v->out, e) ? -1 : 0;
+    int rc = make_cleaner(v, &clean, e) || io_out_open(&out, v->out, e) ||
+                     open_stats(v, &stats, e)
+                 ? -1
+                 : 0;
 
     to.clean = clean;
-    if (m->level >= MSG_VERBOSE)
+    if (m->level >= MSG_VERBOSE || v->stats)
         to.stat = &stat;
     if (!rc && isatty(out.fd))
         rc = err_set(e, ERR_USAGE, "a token stream is binary and is not written to a terminal; "
@@ -110,11 +136,14 @@ static int encode(const struct values *v, char **paths, int n, const char *comma
                 toks_add_provenance(&h, "tok", command, e) ||
                 (to.stat && tokenize_stat(&stat, e)) ||
                 !(in = records_open(paths, n, &ro, m, e)) ||
-                tokenize(in, t, &h, out.fd, out.name, &to, &r, m, e) || io_publish(&out, e)))
+                tokenize(in, t, &h, out.fd, out.name, &to, &r, m, e) ||
+                write_stats(&stats, &stat, &h, e) || io_publish(&out, e) ||
+                (v->stats && io_publish(&stats, e))))
         rc = -1;
     if (!rc)
         tokenize_say(&r, to.stat, &h, m);
     io_discard(&out);
+    io_discard(&stats);
     records_free(in);
     tokenizer_free(t);
     stat_free(&stat);

@@ -11,7 +11,7 @@
 
 struct values {
     struct opt_common common;
-    const char *model, *out;
+    const char *model, *out, *stats;
     /* tok */
     const char *format, *header, *text, *join, *pair, *label, *weight, *key, *member, *specials, *clean, *invalid;
     int64_t max_line, max_members, max_member_bytes, max_ratio, expect, block_records, level;
@@ -81,6 +81,7 @@ static const struct opt encode_options[] = {
     {"level", 0, OPT_INT, AT(level), "N", "zstd level, 1 (fast) to 12 (small) [1]", 0, 1, 12},
     {"plain", 'u', OPT_FLAG, AT(plain), NULL, "do not compress", 0, 0, 0},
     LIMITS,
+    {"stats", 0, OPT_TEXT, AT(stats), "FILE", "write what -v counts as JSON, too", OPT_SAME, 0, 0},
     DECODE,
     EXPLAIN,
     OPT_THREADS,

@@ -164,7 +164,7 @@ static struct ranges choose(const struct lengths *l)
 static int bar(const struct lengths *l, const char *range, uint64_t n, uint64_t most,
                const struct screen *screen, struct buf *out, struct err *e)
 {
-    const int width = screen->width > 50 ? screen->width - 36 : 14;
+    const int width = screen->width > 51 ? screen->width - 37 : 14;
 
     return buf_addf(out, e, "  %13s  %10llu %5.1f %%  ", range, (unsigned long long)n,
                     lengths_percent(n, l->n)) ||

@@ -207,11 +207,17 @@ static int put_words(const struct stream_stat *s, struct buf *out, struct err *e
     return 0;
 }
 
+/* Whether copies of later texts may have been missed. */
+static bool is_full(const struct stream_stat *s)
+{
+    return s->most_texts && s->seen.n >= s->most_texts;
+}
+
 static int put_doubts(const struct stream_stat *s, struct buf *out, struct err *e)
 {
     if (buf_addf(out, e, "duplicates  %llu (%llu of them with another label)%s\n",
                  (ull)s->copies, (ull)s->contradictions,
-                 s->most_texts && s->seen.n >= s->most_texts ? ", at least" : "") ||
+                 is_full(s) ? ", at least" : "") ||
         buf_addf(out, e, "unknown     %llu tokens, %.3f %%\n", (ull)s->unk,
                  lengths_percent(s->unk, s->tokens)) ||
         put_words(s, out, e) ||
@@ -361,6 +367,8 @@ static int set_counts(json_t *o, const struct stream_stat *s, struct err *e)
     const uint32_t limit = lengths_advice(&s->lengths, &all);
 
     return set(o, "labels", labels_object(s, e)) ||
+                   (s->other_labels &&
+                    set(o, "other_labels", json_integer((json_int_t)s->other_labels))) ||
                    set(o, "unlabelled", json_integer((json_int_t)s->unlabelled)) ||
                    set(o, "pairs", json_integer((json_int_t)s->pairs)) ||
                    set(o, "empty", json_integer((json_int_t)s->empty)) ||
@@ -371,6 +379,7 @@ static int set_counts(json_t *o, const struct stream_stat *s, struct err *e)
                    set(o, "histogram", histogram_array(&s->lengths)) ||
                    set(o, "duplicates", json_integer((json_int_t)s->copies)) ||
                    set(o, "contradictions", json_integer((json_int_t)s->contradictions)) ||
+                   (is_full(s) && set(o, "texts_compared", json_integer((json_int_t)s->seen.n))) ||
                    set(o, "unk", json_integer((json_int_t)s->unk)) ||
                    (s->unknown && set(o, "unknown_words", words_array(s->unknown))) ||
                    set(o, "specials", json_integer((json_int_t)s->specials)) ||

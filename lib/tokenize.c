@@ -305,6 +305,8 @@ static int finish(struct line *l, struct err *e)
 {
     const struct toks_end end = {.unk = l->report->unk, .invalid_utf8 = l->report->invalid_utf8};
 
+    if (l->o->stat)
+        l->o->stat->invalid_utf8 = l->report->invalid_utf8;
     if (l->o->expect_records && l->report->records != l->o->expect_records)
         return err_set(e, ERR_DATA, "%llu records where --expect-records says %llu: the stream "
                        "is left without its end", (unsigned long long)l->report->records,

@@ -82,7 +82,8 @@ run_blocks() {
 
 @test "tok.1" {
     blocks tok.1
-    run_blocks 7
+    run_blocks 8
+    grep -qx '[0-9][0-9]*' <(sed 's/.*"max_len":\([0-9]*\).*/\1/' stats.json)
     [ -s roberta-finetuned/model.safetensors ] && [ -s cola.toks.zst ]
     tok -d --columns label papers.toks.zst | sort -u | paste -sd ' ' | grep -qx '0 1'
 }
