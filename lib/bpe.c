@@ -69,6 +69,7 @@ int bpe_init(struct bpe *b, const struct vocabmap *v, size_t n, struct err *e)
         if (vocabmap_token(v, (uint32_t)id, &len) && len > b->longest)
             b->longest = len;
     }
+    b->window = b->longest < WINDOW / 16 ? WINDOW : b->longest * 16;
     for (b->slots = 64; b->slots < n * 2;)
         b->slots *= 2;
     b->slot = mem_alloc(b->slots, sizeof *b->slot, "merges", e);
@@ -289,8 +290,8 @@ static size_t lay_out(const struct bpe *b, struct bpe_scratch *s, const uint32_t
 
 /*
  * Merges the first n symbols of a word that goes on, whatever follows them, and writes those
- * that are sure to ids; returns how many, and in *used how many of the n they are made of (0:
- * none is sure, more must be seen).
+ * that are sure to `out`, which may be `in` or lie before it; returns how many, and in *used how
+ * many of the n they are made of (0: none is sure, more must be seen).
  *
  * No token is made of more than `longest` symbols.  So what goes on behind place `sure` can
  * have taken in, at any time, at most as many before it: a merge that ends further left happens
@@ -299,11 +300,11 @@ static size_t lay_out(const struct bpe *b, struct bpe_scratch *s, const uint32_t
  * what is on the right of a pair never comes before it by place alone.  What is left before
  * `sure` less `longest` at the end is final, and no merge of the whole word goes across it.
  */
-static size_t merge_window(const struct bpe *b, struct bpe_scratch *s, uint32_t *ids, size_t n,
-                           size_t *used)
+static size_t merge_window(const struct bpe *b, struct bpe_scratch *s, const uint32_t *in,
+                           size_t n, uint32_t *out, size_t *used)
 {
     struct bpe_symbol *const symbol = s->symbol;
-    size_t pairs = lay_out(b, s, ids, n), sure = n, count = 0;
+    size_t pairs = lay_out(b, s, in, n), sure = n, count = 0;
 
     while (pairs > 0) {
         const uint64_t top = s->heap[0];
@@ -326,17 +327,18 @@ static size_t merge_window(const struct bpe *b, struct bpe_scratch *s, uint32_t 
         next = symbol[i].next;
         if ((next == UINT32_MAX ? n : next) + b->longest > sure)
             break;
-        ids[count++] = symbol[i].id;
+        out[count++] = symbol[i].id;
         *used = next;
     }
     return count;
 }
 
 /* Merges n symbols that are all of a word, or the rest of one. */
-static size_t merge_long(const struct bpe *b, struct bpe_scratch *s, uint32_t *ids, size_t n)
+static size_t merge_long(const struct bpe *b, struct bpe_scratch *s, const uint32_t *in,
+                         size_t n, uint32_t *out)
 {
     struct bpe_symbol *const symbol = s->symbol;
-    size_t pairs = lay_out(b, s, ids, n), count = 0;
+    size_t pairs = lay_out(b, s, in, n), count = 0;
 
     while (pairs > 0) {
         const uint64_t top = s->heap[0];
@@ -349,7 +351,7 @@ static size_t merge_long(const struct bpe *b, struct bpe_scratch *s, uint32_t *i
             merge_at(b, symbol, at, s->heap, &pairs);
     }
     for (uint32_t i = 0; i != UINT32_MAX; i = symbol[i].next)
-        ids[count++] = symbol[i].id;
+        out[count++] = symbol[i].id;
     return count;
 }
 
@@ -361,12 +363,6 @@ static int scratch_room(struct bpe_scratch *s, size_t n, struct err *e)
                    mem_grow(&s->heap, &s->heap_cap, n * 3, sizeof *s->heap, e)
                ? -1
                : 0;
-}
-
-/* Symbols looked at together of a word that is longer. */
-static size_t window_of(const struct bpe *b)
-{
-    return b->longest < WINDOW / 16 ? WINDOW : b->longest * 16;
 }
 
 /* The id of the whole word in *id, or -1 there. */
@@ -387,7 +383,7 @@ static int whole_word(const struct vocabmap *v, const uint8_t *word, size_t n, i
 int64_t bpe_merge(const struct bpe *b, struct bpe_scratch *s, uint32_t *ids, size_t count,
                   struct err *e)
 {
-    size_t from = 0, done = 0, window = window_of(b), used;
+    size_t from = 0, done = 0, window = b->window, used;
 
     if (count <= 1)
         return (int64_t)count;
@@ -396,22 +392,20 @@ int64_t bpe_merge(const struct bpe *b, struct bpe_scratch *s, uint32_t *ids, siz
     while (count - from > window) {
         if (scratch_room(s, window, e))
             return -1;
-        memmove(ids + done, ids + from, window * sizeof *ids);
-        done += merge_window(b, s, ids + done, window, &used);
+        done += merge_window(b, s, ids + from, window, ids + done, &used);
         from += used;
-        window = used ? window_of(b) : window * 2;
+        window = used ? b->window : window * 2;
     }
     if (scratch_room(s, count - from, e))
         return -1;
-    memmove(ids + done, ids + from, (count - from) * sizeof *ids);
-    return (int64_t)(done + merge_long(b, s, ids + done, count - from));
+    return (int64_t)(done + merge_long(b, s, ids + from, count - from, ids + done));
 }
 
 /* The same over the bytes of a long word, so that the symbols need not all be there at once. */
 static int64_t merge_bytes(const struct bpe *b, struct letters *l, struct bpe_scratch *s,
                            uint32_t *ids, struct err *e)
 {
-    size_t done = 0, window = window_of(b), used, n;
+    size_t done = 0, window = b->window, used, n;
 
     for (;;) {
         struct letters start = *l;
@@ -421,16 +415,16 @@ static int64_t merge_bytes(const struct bpe *b, struct letters *l, struct bpe_sc
         n = next_symbols(b, l, ids + done, window);
         if (l->at == l->n)
             break;
-        done += merge_window(b, s, ids + done, window, &used);
+        done += merge_window(b, s, ids + done, window, ids + done, &used);
         if (s->most && done > s->most)
             return err_set(e, ERR_DATA, "a word of more than %zu tokens", s->most);
         /* Back, and forward again to where the sure ones end. */
         *l = start;
         for (size_t i = 0; i < used;)
             i += next_symbol(b, l) >= 0;
-        window = used ? window_of(b) : window * 2;
+        window = used ? b->window : window * 2;
     }
-    return (int64_t)(done + merge_long(b, s, ids + done, n));
+    return (int64_t)(done + merge_long(b, s, ids + done, n, ids + done));
 }
 
 int64_t bpe_word(const struct bpe *b, const struct vocabmap *v, const uint8_t *word, size_t n,
@@ -448,7 +442,7 @@ int64_t bpe_word(const struct bpe *b, const struct vocabmap *v, const uint8_t *w
             return 1;
         }
     }
-    if (n > window_of(b))
+    if (n > b->window)
         return merge_bytes(b, &l, s, ids, e);
     return bpe_merge(b, s, ids, next_symbols(b, &l, ids, n), e);
 }

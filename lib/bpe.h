@@ -28,6 +28,7 @@ struct bpe {
     uint32_t *made;    /* the token that a merge makes, by rank */
     uint64_t *filter;  /* one bit for the hash of every merge: most pairs are none */
     size_t slots, merges;
+    size_t window;     /* symbols looked at together of a word that has more, at least 1 */
     size_t longest;    /* bytes of a token: none is made of more symbols */
     int64_t byte_id[256]; /* -1: a byte that is no token */
     int64_t unk;          /* for such bytes; -1: they are left out */
