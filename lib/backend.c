@@ -4,6 +4,7 @@
 
 #include <dlfcn.h>
 #include <limits.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -138,4 +139,11 @@ const struct backend *backend_choose(const char *device, int *index, struct msg 
     else if (m)
         msg_verbose(m, "device: cpu (%s)", why.text);
     return backend_cpu();
+}
+
+void step_set_rates(struct dev_step *s, float lr, float beta1, float beta2, int64_t t)
+{
+    s->lr = (double)lr;
+    s->rest1 = 1 - pow((double)beta1, (double)t);
+    s->root2 = (float)(1 / sqrt(1 - pow((double)beta2, (double)t)));
 }

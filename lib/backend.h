@@ -29,7 +29,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { BACKEND_ABI = 1 };
+enum { BACKEND_ABI = 2 };
 
 struct dev; /* an open device */
 
@@ -39,15 +39,28 @@ enum activation { ACT_NONE = 0, ACT_GELU = 1 /* exact, erf */, ACT_TANH = 2, ACT
 /*
  * Dropout with probability p: kept elements are scaled by 1 / (1 - p).  Element (i, j) of a
  * matrix is dropped when word j % 4 of Philox((row[i].record, row[i].offset, j / 4, 0),
- * key(seed, step, site)) is below philox_threshold(p); for attention's probabilities the
- * counter is (record, offset of the query, offset of the key / 4, head).
- * p = 0 switches it off.  seed and step are those of set_step().
+ * key) is below philox_threshold(p); for attention's probabilities the counter is (record,
+ * offset of the query, offset of the key / 4, head).  p = 0 switches it off.
  */
 struct drop {
     float p;
-    uint32_t site;
+    const uint32_t *key;      /* (2) philox_key() of seed, step and site; device memory */
     const struct row_id *row; /* (rows), device memory */
 };
+
+/*
+ * What changes from one step to the next beside the batch and the keys of dropout.  It lies
+ * in device memory and is read there: descriptors hold only what stays, so that a step can
+ * be recorded once and run again.
+ */
+struct dev_step {
+    double lr;    /* AdamW: the learning rate */
+    double rest1; /* 1 - beta1^t, t updates so far, this one included */
+    float root2;  /* 1 / sqrt(1 - beta2^t) */
+    float scale;  /* of losses: 1 / (sum of weights of the whole step) */
+};
+/* Fills in what AdamW reads; the betas as it gets them, t from 1. */
+void step_set_rates(struct dev_step *s, float lr, float beta1, float beta2, int64_t t);
 
 /* Where the sequences of a batch are; device memory. */
 struct seqs {
@@ -159,8 +172,8 @@ struct add_norm_bwd {
 enum loss_kind { LOSS_SINGLE, LOSS_MULTI, LOSS_REGRESSION };
 
 /*
- * Loss of R rows of logits; logits become their gradient, times scale and the row's weight,
- * when `gradient` is set.
+ * Loss of R rows of logits; logits become their gradient, times step->scale and the row's
+ * weight, when `gradient` is set.
  * SINGLE: -log softmax(z)[label].  MULTI: mean over C of the binary cross-entropy with
  * targets in 0..1.  REGRESSION: squared error, mean over C.
  */
@@ -170,20 +183,21 @@ struct loss {
     const int32_t *label;  /* (R) SINGLE */
     const float *target;   /* (R, C) MULTI, REGRESSION */
     const float *weight;   /* (R) or NULL */
-    float scale;           /* 1 / (sum of weights of the whole step) */
+    const struct dev_step *step; /* device memory; looked at for the gradient alone */
     bool gradient;
     float *row_loss;       /* (R) out, not scaled, not weighted */
 };
 
 /*
  * The masked-LM head's last step without ever storing all logits: z = x Wᵀ + b in chunks,
- * cross-entropy against label; with `gradient` also dx, dw += and db +=, times scale.
+ * cross-entropy against label; with `gradient` also dx, dw += and db +=, times step->scale.
+ * A row with the label -1 has neither loss nor gradient.
  */
 struct vocab_loss {
     struct mat x, w;       /* (R, H) (V, H) */
     const float *b;        /* (V) */
     const int32_t *label;  /* (R) */
-    float scale;
+    const struct dev_step *step; /* device memory; looked at for the gradient alone */
     bool gradient;
     float *row_loss;       /* (R) out */
     int32_t *best;         /* (R) out: arg max, or NULL */
@@ -198,8 +212,8 @@ struct param_run {
     float decay;            /* weight decay */
     float lr_scale;         /* multiplies the learning rate */
     const uint8_t *touched; /* (n / cols) rows with any history of gradient, or NULL: all.
-                               Untouched rows have p unchanged, g = m = v = 0: they are
-                               skipped, exactly, when decay is 0 */
+                               Untouched rows have g = m = v = 0: nothing but decay
+                               happens to them, and nothing at all when it is 0 */
     int64_t cols;           /* of a row, where touched is used */
     bool keep_g;            /* g is not zeroed: the next step writes it before it reads it */
 };
@@ -214,9 +228,52 @@ struct adamw {
     float *p, *g, *m, *v;            /* flat buffers */
     const struct param_run *run;     /* host memory */
     int n_run;
-    float lr, beta1, beta2, eps, clip;
-    int64_t t;                       /* updates so far, this one included: from 1 */
+    float beta1, beta2, eps, clip;
+    const struct dev_step *step;         /* device memory */
     const double *sumsq;             /* device: what sqnorm wrote */
+};
+
+/* Sizes of the largest micro-batch and of the model, for what a device keeps for itself. */
+struct dev_load {
+    int64_t tokens, sequences, rows;
+    int64_t layers, width, inner, heads, vocab, classes;
+    int64_t params; /* floats of the flat buffer */
+    int64_t chunk;  /* rows of vocab_loss.work */
+    bool mlm, train;
+};
+
+/*
+ * How a device that runs behind its caller is driven; the CPU has none of it (NULL).
+ *
+ *     pin, unpin   host memory that the device copies from and to by itself
+ *     send         put from pinned memory; returns at once
+ *     fetch        get into pinned memory; returns at once
+ *     await        returns when the last fetch with this ticket, and with it everything
+ *                  before, is through; tickets are 0..DEV_TICKETS - 1
+ *     replay       1: what was recorded under this key (n bytes, at most DEV_KEY) is running,
+ *                  0: issue the ops of it now, then call replay_end
+ *     replay_end   after the ops were issued, `failed` when they were not all; 0: they are
+ *                  running, 1: nothing of them has run and they are to be issued again,
+ *                  -1: only after `failed`, whose error stays
+ *     replays      how often replay has said 1
+ *     overhead     bytes of the device that are or will be taken beside alloc's
+ *     reserve      takes most of them now, so that no op has to
+ *
+ * Everything that a recorded op reads is in device memory, at the same addresses each time.
+ */
+enum { DEV_TICKETS = 2, DEV_KEY = 64 };
+struct dev_behind {
+    void *(*pin)(struct dev *d, size_t bytes, struct err *e);
+    void (*unpin)(struct dev *d, void *p);
+    int (*send)(struct dev *d, void *to, const void *from, size_t bytes, struct err *e);
+    int (*fetch)(struct dev *d, void *to, const void *from, size_t bytes, int ticket,
+                 struct err *e);
+    int (*await)(struct dev *d, int ticket, struct err *e);
+    int (*replay)(struct dev *d, const void *key, size_t n, struct err *e);
+    int (*replay_end)(struct dev *d, bool failed, struct err *e);
+    int64_t (*replays)(const struct dev *d);
+    size_t (*overhead)(struct dev *d, const struct dev_load *l);
+    int (*reserve)(struct dev *d, const struct dev_load *l, struct err *e);
 };
 
 struct dev_options {
@@ -241,8 +298,7 @@ struct backend {
     int (*get)(struct dev *d, void *to, const void *from, size_t bytes, struct err *e);
     int (*zero)(struct dev *d, void *p, size_t bytes, struct err *e);
     int (*sync)(struct dev *d, struct err *e);
-    /* seed and step of all dropout until the next call */
-    int (*set_step)(struct dev *d, uint64_t seed, uint32_t step, struct err *e);
+    const struct dev_behind *behind; /* NULL: when a call returns, its work is done */
 
     int (*embed)(struct dev *d, const struct embed *a, struct err *e);
     int (*embed_bwd)(struct dev *d, const struct embed_bwd *a, struct err *e);

@@ -26,10 +26,10 @@ static const float *vector(const struct model *m, enum param_id id, int layer)
     return params_at(&m->params, m->p, id, layer);
 }
 
-static struct drop drop_at(const struct pass *pass, float p, uint32_t site,
-                           const struct row_id *row)
+static struct drop drop_at(const struct model *m, const struct pass *pass, float p,
+                           uint32_t site, const struct row_id *row)
 {
-    const struct drop d = {pass->train ? p : 0, site, row};
+    const struct drop d = {pass->train ? p : 0, m->in.key[site], row};
 
     return d;
 }
@@ -47,7 +47,7 @@ void bert_embed_op(const struct model *m, const struct pass *pass, struct embed 
         .gamma = vector(m, PARAM_EMB_G, 0),
         .beta = vector(m, PARAM_EMB_B, 0),
         .eps = (float)m->config.eps,
-        .drop = drop_at(pass, m->drop_hidden, SITE_EMBED, m->in.row),
+        .drop = drop_at(m, pass, m->drop_hidden, SITE_EMBED, m->in.row),
         .y = mat_head(m->plan.embed, pass->seqs.n_tok),
         .stats = m->plan.embed_stats,
     };
@@ -82,7 +82,7 @@ static void attention_ops(const struct model *m, const struct pass *pass, int la
         .seqs = pass->seqs,
         .heads = (int32_t)m->config.heads,
         .scale = (float)(1.0 / sqrt((double)(m->config.hidden / m->config.heads))),
-        .drop = drop_at(pass, m->drop_attn, site, m->in.row),
+        .drop = drop_at(m, pass, m->drop_attn, site, m->in.row),
         .qkv = qkv.y,
         .y = mat_head(acts->mix, t),
         .lse = pass->train ? acts->lse : NULL};
@@ -97,7 +97,7 @@ static void attention_ops(const struct model *m, const struct pass *pass, int la
                                   .gamma = vector(m, PARAM_LN1_G, layer),
                                   .beta = vector(m, PARAM_LN1_B, layer),
                                   .eps = (float)m->config.eps,
-                                  .drop = drop_at(pass, m->drop_hidden, site + 1,
+                                  .drop = drop_at(m, pass, m->drop_hidden, site + 1,
                                                   last ? m->in.head_row : m->in.row),
                                   .y = mat_head(acts->y1, r),
                                   .stats = acts->stats1};
@@ -130,7 +130,7 @@ static void ffn_ops(const struct model *m, const struct pass *pass, int layer,
         .gamma = vector(m, PARAM_LN2_G, layer),
         .beta = vector(m, PARAM_LN2_B, layer),
         .eps = (float)m->config.eps,
-        .drop = drop_at(pass, m->drop_hidden, SITE_LAYER + 3 * (uint32_t)layer + 2,
+        .drop = drop_at(m, pass, m->drop_hidden, SITE_LAYER + 3 * (uint32_t)layer + 2,
                         last ? m->in.head_row : m->in.row),
         .y = mat_head(acts->y2, t),
         .stats = acts->stats2};

@@ -13,7 +13,7 @@
 
 static struct drop drop_at(const struct model *m, const struct pass *pass, uint32_t site)
 {
-    const struct drop d = {pass->train ? m->drop_class : 0, site, m->in.head_row};
+    const struct drop d = {pass->train ? m->drop_class : 0, m->in.key[site], m->in.head_row};
 
     return d;
 }
@@ -81,7 +81,7 @@ int head_forward(struct model *m, const struct pass *pass, struct err *e)
     if (m->config.family == FAMILY_ROBERTA && drop.p > 0 &&
         op_dropout(ops, &drop, dense.x, dense.x, e))
         return -1;
-    drop.site = SITE_HEAD_OUT;
+    drop.key = m->in.key[SITE_HEAD_OUT];
     classifier_op(m, pass, &classifier);
     return op_linear(ops, &dense, e) || op_dropout(ops, &drop, dense.y, classifier.x, e) ||
                    op_linear(ops, &classifier, e)
@@ -89,7 +89,7 @@ int head_forward(struct model *m, const struct pass *pass, struct err *e)
                : 0;
 }
 
-static int vocab_loss(struct model *m, const struct pass *pass, double scale, bool gradient,
+static int vocab_loss(struct model *m, const struct pass *pass, bool gradient,
                       struct err *e)
 {
     const enum param_id decoder = m->tied ? PARAM_WORD : PARAM_DECODER_W;
@@ -98,7 +98,7 @@ static int vocab_loss(struct model *m, const struct pass *pass, double scale, bo
                             .w = params_mat(&m->params, m->p, decoder, 0),
                             .b = params_at(&m->params, m->p, bias, 0),
                             .label = m->in.label,
-                            .scale = (float)scale,
+                            .step = m->in.step,
                             .gradient = gradient,
                             .row_loss = m->out.row_loss,
                             .best = m->out.best,
@@ -112,8 +112,7 @@ static int vocab_loss(struct model *m, const struct pass *pass, double scale, bo
     return op_vocab_loss(&m->ops, &op, e);
 }
 
-int head_loss(struct model *m, const struct pass *pass, double scale, bool gradient,
-              struct err *e)
+int head_loss(struct model *m, const struct pass *pass, bool gradient, struct err *e)
 {
     static const enum loss_kind kinds[] = {[PROBLEM_SINGLE] = LOSS_SINGLE,
                                            [PROBLEM_MULTI] = LOSS_MULTI,
@@ -123,12 +122,12 @@ int head_loss(struct model *m, const struct pass *pass, double scale, bool gradi
                             .label = m->in.label,
                             .target = m->in.target,
                             .weight = m->in.weight,
-                            .scale = (float)scale,
+                            .step = m->in.step,
                             .gradient = gradient,
                             .row_loss = m->out.row_loss};
 
     if (m->head == HEAD_MLM)
-        return vocab_loss(m, pass, scale, gradient, e);
+        return vocab_loss(m, pass, gradient, e);
     return op_loss(&m->ops, &op, e);
 }
 

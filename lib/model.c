@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * model: opening, planning, running and updating (L4).
+ * model: opening, planning and the state of training (L4).
  *
  * Device memory comes in three pieces: the parameters (at model_open), the rest of the state
  * of training (once), and everything that depends on the size of a micro-batch:
@@ -83,18 +83,35 @@ out:
     return m;
 }
 
+static void free_slot(struct model *m, struct slot *s)
+{
+    const struct dev_behind *behind = m->ops.be->behind;
+
+    if (behind) {
+        behind->unpin(m->ops.dev, s->in_block);
+        behind->unpin(m->ops.dev, s->out_block);
+    } else {
+        mem_free_aligned(s->in_block);
+        mem_free_aligned(s->out_block);
+    }
+    s->in_block = s->out_block = NULL;
+}
+
 void model_close(struct model *m)
 {
+    struct err ignored = {0};
+
     if (!m)
         return;
     if (m->ops.dev) {
+        (void)m->ops.be->sync(m->ops.dev, &ignored); /* parts that nobody has collected */
+        for (int i = 0; i < SLOTS; i++)
+            free_slot(m, &m->slot[i]);
         m->ops.be->release(m->ops.dev, m->memory);
         m->ops.be->release(m->ops.dev, m->state);
         m->ops.be->release(m->ops.dev, m->p);
         m->ops.be->close(m->ops.dev);
     }
-    free(m->in_block);
-    free(m->out_block);
     free(m->plan.layer);
     params_free(&m->params);
     config_free(&m->config);
@@ -119,14 +136,15 @@ static void plan_state(const struct model *m, struct arena *a, struct model *to)
     to->m = arena_take(a, m->params.size, sizeof *to->m);
     to->v = arena_take(a, m->params.size, sizeof *to->v);
     to->touched = m->tied ? NULL : arena_take(a, m->config.vocab_size, 1);
-    to->sumsq = arena_take(a, 1, sizeof *to->sumsq);
 }
 
-static void plan_inputs(const struct model *m, const struct model_limits *l, struct arena *a,
-                        struct inputs *in)
+void plan_inputs(const struct model *m, const struct model_limits *l, struct arena *a,
+                 struct inputs *in)
 {
     const bool targets = m->head == HEAD_CLASSIFY && m->config.problem != PROBLEM_SINGLE;
 
+    in->step = arena_take(a, 1, sizeof *in->step);
+    in->key = arena_take(a, model_sites(m), sizeof *in->key);
     in->ids = arena_take(a, l->tokens, sizeof *in->ids);
     in->positions = arena_take(a, l->tokens, sizeof *in->positions);
     in->types = arena_take(a, l->tokens, sizeof *in->types);
@@ -141,11 +159,12 @@ static void plan_inputs(const struct model *m, const struct model_limits *l, str
         in->target = arena_take(a, l->rows * m->config.n_labels, sizeof *in->target);
 }
 
-static void plan_results(const struct model *m, const struct model_limits *l, struct arena *a,
-                         struct results *out)
+void plan_results(const struct model *m, const struct model_limits *l, struct arena *a,
+                  struct results *out)
 {
     const bool mlm = m->head == HEAD_MLM;
 
+    out->sumsq = arena_take(a, 1, sizeof *out->sumsq);
     out->row_loss = arena_take(a, l->rows, sizeof *out->row_loss);
     out->best = mlm ? arena_take(a, l->rows, sizeof *out->best) : NULL;
     out->logits =
@@ -251,19 +270,57 @@ static bool can_plan(const struct model_limits *l)
            l->sequences < INT32_MAX && l->rows >= 0 && l->rows <= INT32_MAX;
 }
 
-size_t model_bytes(const struct model *m, const struct model_limits *l)
+/* The limits as they are planned for: those of padded batches where batches are padded. */
+static struct model_limits planned(const struct model *m, const struct model_limits *l)
+{
+    return l->train && m->ops.be->behind ? pad_limits(l) : *l;
+}
+
+/* sizes: where plan_memory has been. */
+static struct dev_load load_of(const struct model *m, const struct model_limits *l,
+                               const struct model *sizes)
+{
+    const struct config *c = &m->config;
+    const struct dev_load load = {.tokens = l->tokens,
+                                  .sequences = l->sequences,
+                                  .rows = l->rows,
+                                  .layers = c->layers,
+                                  .width = c->hidden,
+                                  .inner = c->inner,
+                                  .heads = c->heads,
+                                  .vocab = c->vocab_size,
+                                  .classes = c->n_labels,
+                                  .params = m->params.size,
+                                  .chunk = sizes->plan.work.rows,
+                                  .mlm = m->head == HEAD_MLM,
+                                  .train = l->train};
+
+    return load;
+}
+
+size_t model_bytes(const struct model *m, const struct model_limits *limits)
 {
     struct model sizes = {0};
     struct arena state = {0}, memory = {0};
+    struct model_limits l;
+    struct dev_load load;
+    size_t all;
 
-    if (!can_plan(l))
+    if (!can_plan(limits))
+        return SIZE_MAX;
+    l = planned(m, limits);
+    if (!can_plan(&l))
         return SIZE_MAX;
     plan_state(m, &state, &sizes);
-    plan_memory(m, l, &memory, &sizes);
+    plan_memory(m, &l, &memory, &sizes);
     if (state.overflow || memory.overflow)
         return SIZE_MAX;
-    return (size_t)m->params.size * sizeof *m->p + (l->train ? state.used : 0) + memory.used +
-           sizes.in_bytes + sizes.out_bytes;
+    all = (size_t)m->params.size * sizeof *m->p + (l.train ? state.used : 0) + memory.used;
+    if (!m->ops.be->behind)
+        return all + sizes.in_bytes + sizes.out_bytes;
+    load = load_of(m, &l, &sizes);
+    return all + SLOTS * (sizes.in_bytes + sizes.out_bytes) +
+           m->ops.be->behind->overhead(m->ops.dev, &load);
 }
 
 static int reserve_state(struct model *m, struct err *e)
@@ -284,35 +341,62 @@ static int reserve_state(struct model *m, struct err *e)
     return 0;
 }
 
+static void *host_memory(struct model *m, size_t bytes, struct err *e)
+{
+    const struct dev_behind *behind = m->ops.be->behind;
+    void *p = behind ? behind->pin(m->ops.dev, bytes, e)
+                     : mem_alloc_aligned(bytes, "a batch", e);
+
+    if (p)
+        memset(p, 0, bytes);
+    return p;
+}
+
 /* The host's twins of inputs and results. */
-static int reserve_host(struct model *m, const struct model_limits *l, struct err *e)
+static int reserve_slot(struct model *m, struct slot *s, struct err *e)
 {
     struct arena in = {0}, out = {0};
 
-    free(m->in_block);
-    free(m->out_block);
-    m->in_block = mem_alloc(m->in_bytes, 1, "a batch", e);
-    m->out_block = mem_alloc(m->out_bytes, 1, "results", e);
-    if (!m->in_block || !m->out_block)
+    free_slot(m, s);
+    s->in_block = host_memory(m, m->in_bytes, e);
+    s->out_block = host_memory(m, m->out_bytes, e);
+    if (!s->in_block || !s->out_block)
         return -1;
-    in.base = m->in_block;
-    out.base = m->out_block;
-    plan_inputs(m, l, &in, &m->in_host);
-    plan_results(m, l, &out, &m->out_host);
+    in.base = s->in_block;
+    out.base = s->out_block;
+    plan_inputs(m, &m->limits, &in, &s->in);
+    plan_results(m, &m->limits, &out, &s->out);
     return 0;
 }
 
-int model_reserve(struct model *m, const struct model_limits *l, struct err *e)
+static int reserve_host(struct model *m, struct err *e)
+{
+    const struct dev_behind *behind = m->ops.be->behind;
+    const struct dev_load load = load_of(m, &m->limits, m);
+
+    m->n_slots = behind ? SLOTS : 1;
+    m->next = m->pending = 0;
+    for (int i = 0; i < m->n_slots; i++)
+        if (reserve_slot(m, &m->slot[i], e))
+            return -1;
+    return behind ? behind->reserve(m->ops.dev, &load, e) : 0;
+}
+
+int model_reserve(struct model *m, const struct model_limits *limits, struct err *e)
 {
     struct arena a = {0};
     struct model sizes = {0};
+    struct model_limits l;
 
-    if (!can_plan(l))
+    if (!can_plan(limits) || m->pending)
         return err_set(e, ERR_INTERNAL, "a batch of %lld tokens cannot be planned",
-                       (long long)l->tokens);
-    if (l->train && reserve_state(m, e))
+                       (long long)limits->tokens);
+    l = planned(m, limits);
+    if (!can_plan(&l))
+        return err_oom(e, "activations", SIZE_MAX);
+    if (l.train && reserve_state(m, e))
         return -1;
-    plan_memory(m, l, &a, &sizes);
+    plan_memory(m, &l, &a, &sizes);
     if (a.overflow)
         return err_oom(e, "activations", SIZE_MAX);
     m->ops.be->release(m->ops.dev, m->memory);
@@ -320,88 +404,10 @@ int model_reserve(struct model *m, const struct model_limits *l, struct err *e)
     if (!m->memory)
         return -1;
     a = (struct arena){.base = m->memory};
-    plan_memory(m, l, &a, m);
-    m->limits = *l;
-    m->train = l->train;
-    return reserve_host(m, l, e);
-}
-
-/* ---- updating ---- */
-
-enum { MAX_RUNS = 5 };
-
-static void add_run(struct param_run *run, int *n, int64_t from, int64_t to, double decay)
-{
-    const struct param_run r = {
-        .at = from, .n = to - from, .decay = (float)decay, .lr_scale = 1};
-
-    if (from < to)
-        run[(*n)++] = r;
-}
-
-/*
- * The word embedding; position and type; the linear layers, whose gradients are written over
- * and not added up from zero; an untied decoder; all vectors.
- */
-static int make_runs(const struct model *m, double decay, struct param_run run[MAX_RUNS])
-{
-    const struct params *p = &m->params;
-    const struct param *word = params_find(p, PARAM_WORD, 0);
-    int n = 0;
-
-    add_run(run, &n, 0, word->n, decay);
-    if (m->touched) {
-        run[0].touched = m->touched;
-        run[0].cols = word->cols;
-    }
-    add_run(run, &n, word->n, p->linear, decay);
-    add_run(run, &n, p->linear, p->linear_end, decay);
-    run[n - 1].keep_g = true;
-    add_run(run, &n, p->linear_end, p->matrices, decay);
-    add_run(run, &n, p->matrices, p->size, 0);
-    return n;
-}
-
-int model_forget(struct model *m, struct err *e)
-{
-    const struct params *p = &m->params;
-
-    if (!m->stale)
-        return 0;
-    m->stale = false;
-    return m->ops.be->zero(m->ops.dev, m->g + p->linear,
-                           (size_t)(p->linear_end - p->linear) * sizeof *m->g, e);
-}
-
-int model_update(struct model *m, const struct model_update *u, double *norm, struct err *e)
-{
-    const struct ops *o = &m->ops;
-    struct param_run run[MAX_RUNS];
-    const int n_run = make_runs(m, u->weight_decay, run);
-    const struct adamw adamw = {.p = m->p,
-                                .g = m->g,
-                                .m = m->m,
-                                .v = m->v,
-                                .run = run,
-                                .n_run = n_run,
-                                .lr = (float)u->lr,
-                                .beta1 = (float)u->beta1,
-                                .beta2 = (float)u->beta2,
-                                .eps = (float)u->eps,
-                                .clip = (float)u->clip,
-                                .t = u->t,
-                                .sumsq = m->sumsq};
-    double sum = 0;
-
-    if (!m->g)
-        return err_set(e, ERR_INTERNAL, "model_update without memory for training");
-    if (model_forget(m, e) || /* a step without a gradient */
-        o->be->sqnorm(o->dev, m->g, run, n_run, m->sumsq, e) ||
-        o->be->adamw(o->dev, &adamw, e) || o->be->get(o->dev, &sum, m->sumsq, sizeof sum, e))
-        return -1;
-    m->stale = true;
-    *norm = sqrt(sum);
-    return 0;
+    plan_memory(m, &l, &a, m);
+    m->limits = l;
+    m->train = l.train;
+    return reserve_host(m, e);
 }
 
 /* ---- state ---- */

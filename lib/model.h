@@ -4,8 +4,8 @@
  *
  *     m = model_open(&options, msg, &e);          config, weights or random ones
  *     model_reserve(m, &limits, &e);              memory is planned once, for the largest batch
- *     training:  for each micro-batch  model_gradient(m, &batch, scale, step, &sum, &e);
- *                model_update(m, &update, &norm, &e);
+ *     training:  for each micro-batch  model_submit(m, &batch, &part, &e);
+ *                and, behind it,       model_collect(m, &sum, &norm, &e);
  *     scoring:   model_logits(m, &batch, logits, &e);
  *
  * Nothing is allocated between model_reserve and the end.
@@ -64,18 +64,37 @@ struct loss_sum {
     int64_t right;  /* rows whose arg max is the label (single label, masked LM) */
 };
 
-/*
- * Forward, loss, backward of one micro-batch of step `step` (from 1: the key of dropout);
- * gradients are added up.  scale = 1 / (sum of the weights of the whole step).  Adds to *sum.
- */
-int model_gradient(struct model *m, const struct batch *b, double scale, uint32_t step,
-                   struct loss_sum *sum, struct err *e) MUST_USE;
-
 struct model_update {
     double lr, beta1, beta2, eps, clip, weight_decay;
     int64_t t; /* number of this update, from 1 */
 };
-/* Clips, updates, zeroes the gradients.  *norm: L2 norm before clipping. */
+
+/* A micro-batch of a step of training. */
+struct model_part {
+    uint32_t step; /* from 1: the key of dropout */
+    double scale;  /* 1 / (sum of the weights of the whole step) */
+    const struct model_update *update; /* of the last one, which ends the step; else NULL */
+};
+
+/*
+ * Forward, loss and backward of a micro-batch, whose gradients are added up, and with
+ * part->update then the clipping and the update.  b: NULL or without rows when there is only
+ * the update left.  A GPU works behind the caller, who may submit the next part meanwhile:
+ * up to model_slots() are under way.  Nothing else of the model may be used until all are
+ * collected.
+ */
+int model_submit(struct model *m, const struct batch *b, const struct model_part *part,
+                 struct err *e) MUST_USE;
+/* The oldest part under way: adds to *sum; *norm: L2 norm before clipping, with an update. */
+int model_collect(struct model *m, struct loss_sum *sum, double *norm,
+                  struct err *e) MUST_USE;
+int model_slots(const struct model *m);
+/* How often a whole part was one recorded piece of work of the device. */
+int64_t model_replays(const struct model *m);
+
+/* The two halves of a step, each submitted and collected at once. */
+int model_gradient(struct model *m, const struct batch *b, double scale, uint32_t step,
+                   struct loss_sum *sum, struct err *e) MUST_USE;
 int model_update(struct model *m, const struct model_update *u, double *norm,
                  struct err *e) MUST_USE;
 

@@ -2,7 +2,10 @@
 /*
  * model_int: what the files of the model share; for nobody else (L4).
  *
- *     model.c        open, plan, run, update, state
+ *     model.c        open, plan, state
+ *     model_run.c    a micro-batch to the device, losses back; evaluation
+ *     model_step.c   the steps of training
+ *     model_pad.c    batches of few different sizes
  *     model_load.c   checkpoint or random numbers -> parameters
  *     model_tensors.c  parameters -> named tensors
  *     bert.c, bert_bwd.c, heads.c   the passes, over the op table
@@ -21,8 +24,13 @@
 /* Sites of dropout; layer l has three from SITE_LAYER + 3 l on. */
 enum { SITE_EMBED = 0, SITE_HEAD = 1, SITE_HEAD_OUT = 2, SITE_LAYER = 8 };
 
-/* One micro-batch; the same layout in host memory and on the device, copied as one block. */
+/*
+ * One micro-batch and what changes from step to step; the same layout in host memory and on
+ * the device, copied as one block.
+ */
 struct inputs {
+    struct dev_step *step;
+    uint32_t (*key)[2];               // (sites) of dropout
     int32_t *ids, *positions, *types; // (T)
     struct row_id *row;               // (T)
     int32_t *cu;                      // (S + 1)
@@ -35,6 +43,7 @@ struct inputs {
 
 /* What comes back from the device, as one block. */
 struct results {
+    double *sumsq;   // of the gradient, where an update went with it
     float *row_loss; // (R)
     int32_t *best;   // (R) masked LM: arg max
     float *logits;   // (R, C) classification; their gradient after a training pass
@@ -72,6 +81,20 @@ struct plan {
     struct mat dout, ddense; // (R, H)
 };
 
+/*
+ * The host's side of a micro-batch.  A device that runs behind its caller works on one while
+ * the next is made, so there are two.
+ */
+struct slot {
+    char *in_block, *out_block; /* pinned where the device wants it */
+    struct inputs in;
+    struct results out;
+    int32_t n_rows;             /* whose losses are looked at: padding not counted */
+    double scale;               /* of a training pass, else 0 */
+    bool update;                /* the part ended its step */
+};
+enum { SLOTS = DEV_TICKETS };
+
 struct model {
     struct config config;
     enum model_head head;
@@ -86,18 +109,24 @@ struct model {
     void *state;       /* device: g, m, v, touched, sumsq in one piece */
     float *g, *m, *v;  /* (params.size) */
     uint8_t *touched;  /* (V) words that ever had a gradient; NULL when the decoder is tied */
-    double *sumsq;
     bool stale; /* gradients of params.once are those of the last step, to be written over */
 
     void *memory;      /* device: activations */
     struct model_limits limits;
     struct plan plan;
-    struct inputs in, in_host;
-    struct results out, out_host;
-    char *in_block, *out_block; /* host copies */
+    struct inputs in;
+    struct results out;
     size_t in_bytes, out_bytes;
     void *in_dev, *out_dev;
+    struct slot slot[SLOTS];
+    int n_slots, next, pending; /* `pending` parts are under way, the last in slot next - 1 */
 };
+
+/* Memory of the host for one slot or the device: the layouts of model.c. */
+void plan_inputs(const struct model *m, const struct model_limits *l, struct arena *a,
+                 struct inputs *in);
+void plan_results(const struct model *m, const struct model_limits *l, struct arena *a,
+                  struct results *out);
 
 /* One pass over a micro-batch that is on the device. */
 struct pass {
@@ -106,6 +135,30 @@ struct pass {
     bool train; /* dropout on, memory for the backward pass */
     bool first; /* the first micro-batch of a step: see model.stale */
 };
+
+/* Sites of dropout that the model has. */
+static inline int64_t model_sites(const struct model *m)
+{
+    return SITE_LAYER + 3 * m->config.layers;
+}
+
+/* model_run.c: checks a batch and puts it into a slot; `must`: every row needs a label. */
+int batch_fill(const struct model *m, struct slot *s, const struct batch *b, bool must,
+               struct pass *pass, struct err *e) MUST_USE;
+/*
+ * Adds up the rows of a slot in order.  b: whose rows without a label do not count, or NULL
+ * when all have one.
+ */
+void add_losses(const struct model *m, const struct slot *s, const struct batch *b,
+                struct loss_sum *sum);
+
+/* model_pad.c: the sizes that micro-batches within these limits have once they are padded. */
+struct model_limits pad_limits(const struct model_limits *l);
+/*
+ * Fills a slot up to the sizes of its kind: tokens and rows whose gradients are exact zeros.
+ * False: they are beyond what was reserved.
+ */
+bool pad_batch(const struct model *m, struct slot *s, struct pass *pass);
 
 /*
  * Behind the attention of the last layer only the R tokens that the head looks at go on:
@@ -147,13 +200,10 @@ void bert_layer_ops(const struct model *m, const struct pass *pass, int layer,
                        struct layer_ops *o);
 void bert_embed_op(const struct model *m, const struct pass *pass, struct embed *o);
 
-/* Zeroes the stale gradients that no pass has written over: model.stale ends. */
-int model_forget(struct model *m, struct err *e) MUST_USE;
-
 /* From bert_output() to plan.logits (classification) or plan.out (masked LM). */
 int head_forward(struct model *m, const struct pass *pass, struct err *e) MUST_USE;
 /* Losses of the rows; with `gradient` also the gradients that head_backward starts from. */
-int head_loss(struct model *m, const struct pass *pass, double scale, bool gradient,
+int head_loss(struct model *m, const struct pass *pass, bool gradient,
               struct err *e) MUST_USE;
 /* Adds to m->g and writes the gradient of bert_output() to the first R rows of plan.d0. */
 int head_backward(struct model *m, const struct pass *pass, struct err *e) MUST_USE;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * model_run: one micro-batch through the model (L4).
+ * model_run: a micro-batch to the device and its losses back; evaluation (L4).
  *
  * Ids, positions and types come from files: they are checked here, before any table is
  * indexed with them.
@@ -30,7 +30,8 @@ static int check_size(const struct model *m, const struct batch *b, struct err *
 }
 
 /* Tokens into the host's block.  RoBERTa's positions start behind the padding id. */
-static int put_tokens(struct model *m, const struct batch *b, struct err *e)
+static int put_tokens(const struct model *m, struct slot *s, const struct batch *b,
+                      struct err *e)
 {
     const struct config *c = &m->config;
     const int64_t first = c->family == FAMILY_ROBERTA ? (int64_t)c->pad_id + 1 : 0;
@@ -53,26 +54,26 @@ static int put_tokens(struct model *m, const struct batch *b, struct err *e)
             return err_set(e, ERR_DATA,
                            "record %u of the batch: token type %d, but the model has %lld",
                            record, type, (long long)c->types);
-        m->in_host.ids[i] = b->ids[i];
-        m->in_host.positions[i] = (int32_t)first + b->positions[i];
-        m->in_host.types[i] = type;
+        s->in.ids[i] = b->ids[i];
+        s->in.positions[i] = (int32_t)first + b->positions[i];
+        s->in.types[i] = type;
     }
-    memcpy(m->in_host.row, b->row, (size_t)b->n_tok * sizeof *b->row);
-    memcpy(m->in_host.cu, b->cu, ((size_t)b->n_seq + 1) * sizeof *b->cu);
+    memcpy(s->in.row, b->row, (size_t)b->n_tok * sizeof *b->row);
+    memcpy(s->in.cu, b->cu, ((size_t)b->n_seq + 1) * sizeof *b->cu);
     return 0;
 }
 
 /* Whether row i has what its loss needs. */
 static bool has_gold(const struct model *m, const struct batch *b, int32_t i)
 {
-    if (m->in_host.target)
+    if (m->in.target)
         return b->target && !isnan(b->target[(int64_t)i * b->n_targets]);
     return b->label[i] >= 0;
 }
 
 /* Rows without gold get weight 0 and any label: their loss is not looked at. */
-static int put_gold(struct model *m, const struct batch *b, int32_t i, bool must,
-                    struct err *e)
+static int put_gold(const struct model *m, struct slot *s, const struct batch *b, int32_t i,
+                    bool must, struct err *e)
 {
     const int classes = m->config.n_labels;
     const bool gold = has_gold(m, b, i);
@@ -81,42 +82,42 @@ static int put_gold(struct model *m, const struct batch *b, int32_t i, bool must
 
     if (must && !gold)
         return err_set(e, ERR_DATA, "record %u of the batch has no label", record);
-    if (m->in_host.target && gold && b->n_targets != classes)
+    if (m->in.target && gold && b->n_targets != classes)
         return err_set(e, ERR_INTERNAL, "a batch has %d targets, the model %d", b->n_targets,
                        classes);
-    if (!m->in_host.target && gold && b->label[i] >= limit)
+    if (!m->in.target && gold && b->label[i] >= limit)
         return err_set(e, ERR_DATA, "record %u of the batch: label %d, but the model has %lld",
                        record, b->label[i], (long long)limit);
-    m->in_host.label[i] = gold && !m->in_host.target ? b->label[i] : 0;
-    m->in_host.weight[i] = !gold ? 0 : m->head == HEAD_MLM ? 1 : b->weight[i];
-    for (int k = 0; k < classes && m->in_host.target; k++) {
+    s->in.label[i] = gold && !m->in.target ? b->label[i] : 0;
+    s->in.weight[i] = !gold ? 0 : m->head == HEAD_MLM ? 1 : b->weight[i];
+    for (int k = 0; k < classes && m->in.target; k++) {
         const int64_t at = (int64_t)i * classes + k;
 
-        m->in_host.target[at] = gold ? b->target[at] : 0;
+        s->in.target[at] = gold ? b->target[at] : 0;
     }
     return 0;
 }
 
-static int put_rows(struct model *m, const struct batch *b, bool must, struct err *e)
+static int put_rows(const struct model *m, struct slot *s, const struct batch *b, bool must,
+                    struct err *e)
 {
     for (int32_t i = 0; i < b->n_rows; i++) {
         const int32_t at = b->rows[i];
 
         if (at < 0 || at >= b->n_tok)
             return err_set(e, ERR_INTERNAL, "row %d of a batch is no token of it", i);
-        m->in_host.rows[i] = at;
-        m->in_host.head_row[i] = b->row[at];
-        if (put_gold(m, b, i, must, e))
+        s->in.rows[i] = at;
+        s->in.head_row[i] = b->row[at];
+        if (put_gold(m, s, b, i, must, e))
             return -1;
     }
     return 0;
 }
 
-/* Checks the batch and brings it to the device; `must`: every row needs a label. */
-static int upload(struct model *m, const struct batch *b, bool must, struct pass *pass,
-                  struct err *e)
+int batch_fill(const struct model *m, struct slot *s, const struct batch *b, bool must,
+               struct pass *pass, struct err *e)
 {
-    if (check_size(m, b, e) || put_tokens(m, b, e) || put_rows(m, b, must, e))
+    if (check_size(m, b, e) || put_tokens(m, s, b, e) || put_rows(m, s, b, must, e))
         return -1;
     pass->seqs.n_tok = b->n_tok;
     pass->seqs.n_seq = b->n_seq;
@@ -124,30 +125,26 @@ static int upload(struct model *m, const struct batch *b, bool must, struct pass
     pass->seqs.cu = m->in.cu;
     pass->seqs.row = m->in.row;
     pass->n_rows = b->n_rows;
-    return m->ops.be->put(m->ops.dev, m->in_dev, m->in_block, m->in_bytes, e);
+    return 0;
 }
 
 /* ---- the results ---- */
-
-static int download(struct model *m, struct err *e)
-{
-    return m->ops.be->get(m->ops.dev, m->out_block, m->out_dev, m->out_bytes, e);
-}
 
 /*
  * The class that a row of results says.  After a training pass the logits have become their
  * gradient, unit * (softmax - [label]), which says the same.
  */
-static int32_t best_class(const struct model *m, int32_t i, double unit)
+static int32_t best_class(const struct model *m, const struct slot *s, int32_t i,
+                          double unit)
 {
     const int n = m->config.n_labels;
-    const float *z = m->out_host.logits + (int64_t)i * n;
+    const float *z = s->out.logits + (int64_t)i * n;
     int32_t best = 0;
     double most = -INFINITY;
 
     for (int k = 0; k < n; k++) {
         const double x =
-            unit != 0 ? z[k] / unit + (k == m->in_host.label[i] ? 1 : 0) : (double)z[k];
+            unit != 0 ? z[k] / unit + (k == s->in.label[i] ? 1 : 0) : (double)z[k];
 
         if (x > most) {
             most = x;
@@ -157,78 +154,54 @@ static int32_t best_class(const struct model *m, int32_t i, double unit)
     return best;
 }
 
-/* Adds up the rows in order.  scale: of a training pass, else 0. */
-static void add_losses(const struct model *m, const struct batch *b, double scale,
-                       struct loss_sum *sum)
+void add_losses(const struct model *m, const struct slot *s, const struct batch *b,
+                struct loss_sum *sum)
 {
     const bool mlm = m->head == HEAD_MLM;
 
-    for (int32_t i = 0; i < b->n_rows; i++) {
-        const double weight = m->in_host.weight[i];
+    for (int32_t i = 0; i < s->n_rows; i++) {
+        const double weight = s->in.weight[i];
 
-        if (!has_gold(m, b, i))
+        if (b && !has_gold(m, b, i))
             continue;
-        sum->loss += weight * m->out_host.row_loss[i];
+        sum->loss += weight * s->out.row_loss[i];
         sum->weight += weight;
         sum->rows++;
         if (mlm)
-            sum->right += m->out_host.best[i] == m->in_host.label[i];
-        else if (m->config.problem == PROBLEM_SINGLE && (scale == 0 || weight != 0))
-            sum->right += best_class(m, i, scale * weight) == m->in_host.label[i];
+            sum->right += s->out.best[i] == s->in.label[i];
+        else if (m->config.problem == PROBLEM_SINGLE && (s->scale == 0 || weight != 0))
+            sum->right += best_class(m, s, i, s->scale * weight) == s->in.label[i];
     }
 }
 
-/* ---- the passes ---- */
-
-/* The first micro-batch of a step writes over what the update has left; see model.stale. */
-static int gradient_open(struct model *m, struct pass *pass, struct err *e)
-{
-    pass->first = m->stale && pass->n_rows > 0;
-    if (!pass->first)
-        return model_forget(m, e); /* products without rows write nothing */
-    m->stale = false;
-    return 0;
-}
-
-int model_gradient(struct model *m, const struct batch *b, double scale, uint32_t step,
-                   struct loss_sum *sum, struct err *e)
-{
-    struct pass pass = {.train = true};
-
-    if (!m->train)
-        return err_set(e, ERR_INTERNAL, "model_gradient without memory for training");
-    if (m->ops.be->set_step(m->ops.dev, m->seed, step, e) || upload(m, b, true, &pass, e))
-        return -1;
-    if (gradient_open(m, &pass, e))
-        return -1;
-    if (bert_forward(m, &pass, e) || head_forward(m, &pass, e) ||
-        head_loss(m, &pass, scale, true, e) || head_backward(m, &pass, e) ||
-        bert_backward(m, &pass, e) || download(m, e))
-        return -1;
-    if (sum)
-        add_losses(m, b, scale, sum);
-    return 0;
-}
+/* ---- evaluation ---- */
 
 int model_evaluate(struct model *m, const struct batch *b, float *logits, struct loss_sum *sum,
                    struct err *e)
 {
+    const struct backend *be = m->ops.be;
+    struct slot *s = &m->slot[0];
     struct pass pass = {.train = false};
 
+    if (m->pending)
+        return err_set(e, ERR_INTERNAL, "an evaluation while a step of training is under way");
     if (logits && m->head == HEAD_MLM)
         return err_set(e, ERR_INTERNAL, "a masked-LM head keeps no logits");
-    if (upload(m, b, m->head == HEAD_MLM, &pass, e))
+    if (batch_fill(m, s, b, m->head == HEAD_MLM, &pass, e) ||
+        be->put(m->ops.dev, m->in_dev, s->in_block, m->in_bytes, e))
         return -1;
     if (bert_forward(m, &pass, e) || head_forward(m, &pass, e))
         return -1;
-    if ((sum || m->head == HEAD_MLM) && head_loss(m, &pass, 0, false, e))
+    if ((sum || m->head == HEAD_MLM) && head_loss(m, &pass, false, e))
         return -1;
-    if (download(m, e))
+    if (be->get(m->ops.dev, s->out_block, m->out_dev, m->out_bytes, e))
         return -1;
+    s->n_rows = b->n_rows;
+    s->scale = 0;
     if (logits)
-        memcpy(logits, m->out_host.logits,
+        memcpy(logits, s->out.logits,
                (size_t)b->n_rows * (size_t)m->config.n_labels * sizeof *logits);
     if (sum)
-        add_losses(m, b, 0, sum);
+        add_losses(m, s, b, sum);
     return 0;
 }

@@ -96,9 +96,8 @@ static int evaluate(struct train *t, struct err *e)
     return keep_best(t, &r, e) || train_log_eval(t, &r, e) ? -1 : 0;
 }
 
-static bool eval_is_due(const struct train *t)
+static bool eval_is_due(const struct train *t, int64_t step)
 {
-    const int64_t step = t->state.step;
     const bool last = step == t->total;
 
     if (!t->o->eval || t->state.evaluated == step)
@@ -117,18 +116,38 @@ struct step {
     int64_t number; /* from 1 */
     uint32_t epoch;
     size_t from, to;
-    double weight, scale;
+    double weight, scale, lr, norm, start;
     int64_t tokens;
     struct loss_sum sum;
 };
 
-static int begin_step(struct train *t, struct step *s, struct err *e)
+/*
+ * Micro-batches that were submitted and not yet collected, the oldest first, and their
+ * steps: a GPU works on one while the next is made.  Everything that is said, logged, saved
+ * or checked comes when a micro-batch is collected, so it comes in the same order and with
+ * the same numbers on every device.
+ */
+struct part {
+    struct step *step;
+    size_t from, to;
+};
+struct flight {
+    struct step step[DEV_TICKETS]; /* as many as there can be parts */
+    struct part part[DEV_TICKETS];
+    int n;
+    int64_t submitted; /* steps */
+    double done;       /* when the last part was collected */
+};
+
+static int begin_step(struct train *t, const struct flight *f, struct step *s, struct err *e)
 {
     const size_t n = t->n[TRAIN_SET], size = (size_t)(t->o->batch * t->o->accum);
-    const int64_t at = t->state.step % t->steps_per_epoch;
+    const int64_t at = f->submitted % t->steps_per_epoch;
 
-    *s = (struct step){.number = t->state.step + 1,
-                       .epoch = (uint32_t)(t->state.step / t->steps_per_epoch)};
+    *s = (struct step){.number = f->submitted + 1,
+                       .epoch = (uint32_t)(f->submitted / t->steps_per_epoch),
+                       .lr = schedule_lr(&t->schedule, f->submitted + 1),
+                       .start = train_clock()};
     if (train_order(t, s->epoch, e))
         return -1;
     s->from = (size_t)at * size;
@@ -136,15 +155,11 @@ static int begin_step(struct train *t, struct step *s, struct err *e)
     for (size_t i = s->from; i < s->to; i++)
         s->weight += t->task->weight(t, TRAIN_SET, s->epoch, t->order[i]);
     s->scale = s->weight > 0 ? 1.0 / s->weight : 0;
-    if (at == 0) {
-        t->state.sum = (struct loss_sum){0};
-        t->state.seconds = 0;
-    }
     return 0;
 }
 
 /* A loss or gradient that is no number: names the records of the micro-batch or step. */
-static int not_a_number(const struct train *t, const struct step *s, const char *what,
+static int not_a_number(struct train *t, const struct step *s, const char *what,
                         size_t from, size_t to, struct err *e)
 {
     struct buf keys = {0};
@@ -153,6 +168,8 @@ static int not_a_number(const struct train *t, const struct step *s, const char 
     char room[24];
     size_t len;
 
+    if (train_order(t, s->epoch, e)) /* the next epoch may have begun */
+        return -1;
     for (size_t i = from; i < to; i++) {
         const char *key;
 
@@ -175,29 +192,6 @@ static int not_a_number(const struct train *t, const struct step *s, const char 
     return -1;
 }
 
-static int micro_batch(struct train *t, struct step *s, size_t from, size_t to,
-                       struct err *e)
-{
-    struct loss_sum sum = {0};
-
-    batch_reset(&t->batch);
-    for (size_t i = from; i < to; i++)
-        if (t->task->add(t, TRAIN_SET, s->epoch, t->order[i], (uint32_t)(i - s->from), e))
-            return -1;
-    s->tokens += t->batch.n_tok;
-    if (t->batch.n_rows == 0) /* not one token was masked */
-        return 0;
-    if (model_gradient(t->model, &t->batch, s->scale, (uint32_t)s->number, &sum, e))
-        return -1;
-    if (!isfinite(sum.loss))
-        return not_a_number(t, s, "loss", from, to, e);
-    s->sum.loss += sum.loss;
-    s->sum.weight += sum.weight;
-    s->sum.rows += sum.rows;
-    s->sum.right += sum.right;
-    return 0;
-}
-
 /* Lines count batches, of however many micro-batches they are made. */
 static void report(struct train *t, size_t from, size_t to)
 {
@@ -212,24 +206,6 @@ static void report(struct train *t, size_t from, size_t to)
         train_show_batch(t, batch, batches);
 }
 
-static int update(struct train *t, const struct step *s, double *lr, double *norm,
-                  struct err *e)
-{
-    const struct model_update u = {
-        .lr = *lr = schedule_lr(&t->schedule, s->number),
-        .beta1 = t->o->beta1,
-        .beta2 = t->o->beta2,
-        .eps = t->o->eps,
-        .clip = t->o->clip,
-        .weight_decay = t->o->weight_decay,
-        .t = s->number,
-    };
-
-    if (model_update(t->model, &u, norm, e))
-        return -1;
-    return isfinite(*norm) ? 0 : not_a_number(t, s, "gradient", s->from, s->to, e);
-}
-
 static int end_epoch(struct train *t, struct err *e)
 {
     struct train_state *s = &t->state;
@@ -242,34 +218,103 @@ static int end_epoch(struct train *t, struct err *e)
     return 0;
 }
 
-static int one_step(struct train *t, struct err *e)
+static int finish_step(struct train *t, struct flight *f, const struct step *s, struct err *e)
 {
     struct train_state *state = &t->state;
-    const double start = train_clock();
-    double lr, norm, seconds;
-    struct step s;
+    const double now = train_clock();
+    const double seconds = now - (s->start > f->done ? s->start : f->done);
 
-    if (begin_step(t, &s, e))
-        return -1;
-    for (size_t from = s.from; from < s.to; from += (size_t)t->micro) {
-        const size_t rest = s.to - from, micro = (size_t)t->micro;
-        const size_t to = from + (rest < micro ? rest : micro);
-
-        if (micro_batch(t, &s, from, to, e))
-            return -1;
-        report(t, from, to);
-    }
-    if (update(t, &s, &lr, &norm, e))
-        return -1;
-    seconds = train_clock() - start;
+    f->done = now;
+    if (!isfinite(s->norm))
+        return not_a_number(t, s, "gradient", s->from, s->to, e);
     state->step++;
-    state->sum.loss += s.sum.loss;
-    state->sum.weight += s.sum.weight;
+    state->sum.loss += s->sum.loss;
+    state->sum.weight += s->sum.weight;
     state->seconds += seconds;
-    if (train_log_step(t, &s.sum, lr, norm, s.tokens, seconds, e))
+    if (train_log_step(t, &s->sum, s->lr, s->norm, s->tokens, seconds, e))
         return -1;
     if (state->step % t->steps_per_epoch == 0 || state->step == t->total)
         return end_epoch(t, e);
+    return 0;
+}
+
+/* Waits for the oldest micro-batch under way, and ends its step when it is the last of it. */
+static int collect(struct train *t, struct flight *f, struct err *e)
+{
+    const struct part p = f->part[0];
+    struct step *s = p.step;
+    struct loss_sum sum = {0};
+
+    f->n--;
+    memmove(f->part, f->part + 1, (size_t)f->n * sizeof *f->part);
+    if (model_collect(t->model, &sum, &s->norm, e))
+        return -1;
+    if (p.from == 0) { /* an epoch begins */
+        t->state.sum = (struct loss_sum){0};
+        t->state.seconds = 0;
+    }
+    if (!isfinite(sum.loss))
+        return not_a_number(t, s, "loss", p.from, p.to, e);
+    s->sum.loss += sum.loss;
+    s->sum.weight += sum.weight;
+    s->sum.rows += sum.rows;
+    s->sum.right += sum.right;
+    report(t, p.from, p.to);
+    return p.to == s->to ? finish_step(t, f, s, e) : 0;
+}
+
+static int drain(struct train *t, struct flight *f, struct err *e)
+{
+    while (f->n > 0)
+        if (collect(t, f, e))
+            return -1;
+    return 0;
+}
+
+/* Items [from, to) of a step; with the last of them comes the update. */
+static int submit(struct train *t, struct flight *f, struct step *s, size_t from, size_t to,
+                  struct err *e)
+{
+    const struct model_update u = {
+        .lr = s->lr,
+        .beta1 = t->o->beta1,
+        .beta2 = t->o->beta2,
+        .eps = t->o->eps,
+        .clip = t->o->clip,
+        .weight_decay = t->o->weight_decay,
+        .t = s->number,
+    };
+    const struct model_part part = {.step = (uint32_t)s->number,
+                                    .scale = s->scale,
+                                    .update = to == s->to ? &u : NULL};
+
+    batch_reset(&t->batch);
+    for (size_t i = from; i < to; i++)
+        if (t->task->add(t, TRAIN_SET, s->epoch, t->order[i], (uint32_t)(i - s->from), e))
+            return -1;
+    s->tokens += t->batch.n_tok;
+    if (model_submit(t->model, &t->batch, &part, e))
+        return -1;
+    f->part[f->n++] = (struct part){s, from, to};
+    while (f->n >= model_slots(t->model))
+        if (collect(t, f, e))
+            return -1;
+    return 0;
+}
+
+static int one_step(struct train *t, struct flight *f, struct err *e)
+{
+    struct step *s = &f->step[f->submitted % DEV_TICKETS];
+
+    if (begin_step(t, f, s, e))
+        return -1;
+    f->submitted++;
+    for (size_t from = s->from; from < s->to; from += (size_t)t->micro) {
+        const size_t rest = s->to - from, micro = (size_t)t->micro;
+
+        if (submit(t, f, s, from, from + (rest < micro ? rest : micro), e))
+            return -1;
+    }
     return 0;
 }
 
@@ -285,24 +330,46 @@ static int stop_here(struct train *t, struct err *e)
                    (long long)t->state.step, (long long)t->total, t->root);
 }
 
+static bool save_is_due(const struct train *t, int64_t step)
+{
+    return t->o->save_every && step > t->start_step && step < t->total &&
+           step % t->o->save_every == 0;
+}
+
+/* What wants the state behind the last step.  1: the training is over. */
+static int between_steps(struct train *t, struct err *e)
+{
+    const int64_t step = t->state.step;
+
+    if (eval_is_due(t, step) && evaluate(t, e) < 0)
+        return -1;
+    if (stop_asked(t->job->stop))
+        return stop_here(t, e);
+    if (save_is_due(t, step) && train_save(t, e))
+        return -1;
+    return step >= t->total;
+}
+
 int train_loop(struct train *t, struct err *e)
 {
+    struct flight f = {.submitted = t->state.step};
+
     t->start_step = t->state.step;
     t->start_clock = train_clock();
     train_show_plan(t);
     for (;;) {
-        const int64_t step = t->state.step;
+        const int64_t step = f.submitted;
+        int over = 0;
 
-        if (eval_is_due(t) && evaluate(t, e) < 0)
-            return -1;
-        if (stop_asked(t->job->stop))
-            return stop_here(t, e);
-        if (t->o->save_every && step > t->start_step && step < t->total &&
-            step % t->o->save_every == 0 && train_save(t, e))
-            return -1;
-        if (step >= t->total)
-            return 0;
-        if (one_step(t, e))
+        if (step >= t->total || eval_is_due(t, step) || save_is_due(t, step) ||
+            stop_asked(t->job->stop)) {
+            if (drain(t, &f, e))
+                return -1;
+            over = between_steps(t, e);
+        }
+        if (over)
+            return over < 0 ? -1 : 0;
+        if (one_step(t, &f, e))
             return -1;
     }
 }

@@ -13,11 +13,11 @@ struct span {
     const uint8_t *touched;
 };
 
-static struct span span_of(const struct param_run *r, bool skip)
+static struct span span_of(const struct param_run *r)
 {
     struct span s = {.at = r->at, .cols = 1, .rows = r->n};
 
-    if (skip && r->touched && r->cols > 0) {
+    if (r->touched && r->cols > 0) {
         s.cols = r->cols;
         s.rows = r->n / r->cols;
         s.touched = r->touched;
@@ -26,36 +26,34 @@ static struct span span_of(const struct param_run *r, bool skip)
     return s;
 }
 
-/* Calls fn for every stretch of neighbouring rows that are not skipped. */
+/* Calls `fn` for every stretch of touched rows, and `other`, if any, for those between. */
 static void span_visit(const struct span *s, int64_t chunk,
-                       void (*fn)(void *ctx, int64_t at, int64_t n), void *ctx)
+                       void (*fn)(void *ctx, int64_t at, int64_t n),
+                       void (*other)(void *ctx, int64_t at, int64_t n), void *ctx)
 {
     const int64_t last = (chunk + 1) * s->step, end = last < s->rows ? last : s->rows;
-    int64_t row = chunk * s->step;
 
-    while (row < end) {
-        int64_t stop = row;
+    for (int64_t row = chunk * s->step, stop; row < end; row = stop) {
+        const bool live = !s->touched || s->touched[row];
 
-        while (stop < end && (!s->touched || s->touched[stop])) {
+        stop = s->touched ? row + 1 : end;
+        while (stop < end && (s->touched[stop] != 0) == live)
             stop++;
-            if (!s->touched)
-                stop = end;
-        }
-        if (stop > row)
+        if (live)
             fn(ctx, s->at + row * s->cols, (stop - row) * s->cols);
-        row = stop + 1;
+        else if (other)
+            other(ctx, s->at + row * s->cols, (stop - row) * s->cols);
     }
 }
 
 /* Finds the run and the chunk in it of piece i of all chunks. */
-static const struct param_run *find_chunk(const struct param_run *run, bool (*skips)(
-                                              const struct param_run *r), int64_t *i,
+static const struct param_run *find_chunk(const struct param_run *run, int64_t *i,
                                           struct span *s)
 {
     for (;; run++) {
         int64_t chunks;
 
-        *s = span_of(run, skips(run));
+        *s = span_of(run);
         chunks = cut_count(s->rows, s->step);
         if (*i < chunks)
             return run;
@@ -63,29 +61,16 @@ static const struct param_run *find_chunk(const struct param_run *run, bool (*sk
     }
 }
 
-static int64_t count_chunks(const struct param_run *run, int n_run,
-                            bool (*skips)(const struct param_run *r))
+static int64_t count_chunks(const struct param_run *run, int n_run)
 {
     int64_t n = 0;
 
     for (int k = 0; k < n_run; k++) {
-        const struct span s = span_of(&run[k], skips(&run[k]));
+        const struct span s = span_of(&run[k]);
 
         n += cut_count(s.rows, s.step);
     }
     return n;
-}
-
-static bool skips_always(const struct param_run *r)
-{
-    (void)r;
-    return true;
-}
-
-/* Decay moves rows that never had a gradient, too. */
-static bool skips_undecayed(const struct param_run *r)
-{
-    return r->decay == 0;
 }
 
 struct sqnorm_job {
@@ -120,15 +105,15 @@ static void sqnorm_chunk(void *ctx, int64_t i, int thread)
     int64_t chunk = i;
 
     (void)thread;
-    find_chunk(j->run, skips_always, &chunk, &s);
-    span_visit(&s, chunk, sqnorm_add, &sum);
+    find_chunk(j->run, &chunk, &s);
+    span_visit(&s, chunk, sqnorm_add, NULL, &sum);
     j->part[i] = sum.sum;
 }
 
 int cpu_sqnorm(struct dev *d, const float *g, const struct param_run *run, int n_run,
                double *sumsq, struct err *e)
 {
-    const int64_t chunks = count_chunks(run, n_run, skips_always);
+    const int64_t chunks = count_chunks(run, n_run);
     struct sqnorm_job j = {.g = g, .run = run};
     double sum = 0;
 
@@ -176,21 +161,34 @@ static void adamw_rows(void *ctx, int64_t at, int64_t n)
         memset(g, 0, (size_t)n * sizeof *g);
 }
 
+/* Rows that never had a gradient: m and v are 0, and decay is all that happens to p. */
+MULTI_ISA
+static void decay_rows(void *ctx, int64_t at, int64_t n)
+{
+    const struct adamw_step *s = ctx;
+    float *p = s->a->p + at;
+    const float keep = s->keep;
+
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++)
+        p[i] *= keep;
+}
+
 static void adamw_chunk(void *ctx, int64_t i, int thread)
 {
     const struct adamw_job *j = ctx;
     const struct adamw *a = j->a;
     struct adamw_step step = {.a = a, .clip = j->clip};
     struct span s;
-    const struct param_run *r = find_chunk(a->run, skips_undecayed, &i, &s);
-    const double lr = (double)a->lr * (double)r->lr_scale;
+    const struct param_run *r = find_chunk(a->run, &i, &s);
+    const double lr = a->step->lr * (double)r->lr_scale;
 
     (void)thread;
     step.keep_g = r->keep_g;
-    step.rate = (float)(lr / (1 - pow((double)a->beta1, (double)a->t)));
+    step.rate = (float)(lr / a->step->rest1);
     step.keep = (float)(1 - lr * (double)r->decay);
-    step.root = (float)(1 / sqrt(1 - pow((double)a->beta2, (double)a->t)));
-    span_visit(&s, i, adamw_rows, &step);
+    step.root = a->step->root2;
+    span_visit(&s, i, adamw_rows, r->decay != 0 ? decay_rows : NULL, &step);
 }
 
 int cpu_adamw(struct dev *d, const struct adamw *a, struct err *e)
@@ -203,6 +201,6 @@ int cpu_adamw(struct dev *d, const struct adamw *a, struct err *e)
 
         j.clip = factor < 1 ? (float)factor : 1.0f;
     }
-    par_for(d->par, count_chunks(a->run, a->n_run, skips_undecayed), adamw_chunk, &j);
+    par_for(d->par, count_chunks(a->run, a->n_run), adamw_chunk, &j);
     return 0;
 }

@@ -368,7 +368,7 @@ static int attn_run(struct attn_job *j, struct err *e)
 {
     const struct attn *a = j->a;
 
-    j->key = drop_key(j->d, &a->drop);
+    j->key = drop_key(&a->drop);
     j->group = a->seqs.max_len <= SHORT_SEQUENCE ? a->heads : 1;
     if (attn_scratch(j->d, a, j->b != NULL, e) != 0)
         return -1;

@@ -44,8 +44,6 @@ struct scratch {
 struct dev {
     struct par *par;
     int threads;
-    uint64_t seed;
-    uint32_t step;
     void (*omp_threads)(int); /* see gemm.h */
     struct scratch *own;      /* [threads] */
     struct scratch shared;    /* written by the blocks of one call, then summed in order */
@@ -78,7 +76,7 @@ struct drop_key {
     float scale;
     bool on;
 };
-struct drop_key drop_key(const struct dev *d, const struct drop *drop);
+struct drop_key drop_key(const struct drop *drop);
 void drop_row(const struct drop_key *k, struct row_id id, const float *x, float *y, int64_t n);
 
 /* philox.c: out[4 i + w] = word w of Philox(c0, c1[i], c2[i], c3) */

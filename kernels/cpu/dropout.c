@@ -4,13 +4,13 @@
 
 #include <string.h>
 
-struct drop_key drop_key(const struct dev *d, const struct drop *drop)
+struct drop_key drop_key(const struct drop *drop)
 {
     struct drop_key k = {.threshold = philox_threshold(drop->p), .on = drop->p > 0};
 
     k.scale = drop->p < 1 ? 1 / (1 - drop->p) : 0;
     if (k.on)
-        philox_key(k.key, d->seed, d->step, drop->site);
+        memcpy(k.key, drop->key, sizeof k.key);
     return k;
 }
 
@@ -70,7 +70,7 @@ static void drop_block(void *ctx, int64_t i, int thread)
 int cpu_dropout(struct dev *d, const struct drop *drop, struct mat x, struct mat y,
                 struct err *e)
 {
-    struct drop_job j = {drop, drop_key(d, drop), x, y};
+    struct drop_job j = {drop, drop_key(drop), x, y};
 
     (void)e;
     if (j.key.on || x.p != y.p)

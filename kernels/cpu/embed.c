@@ -52,7 +52,7 @@ static void embed_block(void *ctx, int64_t i, int thread)
 
 int cpu_embed(struct dev *d, const struct embed *a, struct err *e)
 {
-    struct embed_job j = {.a = a, .key = drop_key(d, &a->drop)};
+    struct embed_job j = {.a = a, .key = drop_key(&a->drop)};
 
     (void)e;
     par_for(d->par, cut_count(a->seqs.n_tok, ROW_BLOCK), embed_block, &j);
@@ -118,7 +118,7 @@ int cpu_embed_bwd(struct dev *d, const struct embed_bwd *b, struct err *e)
 {
     const struct embed *a = b->fwd;
     const int64_t blocks = cut_count(a->seqs.n_tok, ROW_BLOCK), n = a->y.cols;
-    struct embed_job j = {.a = a, .b = b, .key = drop_key(d, &a->drop)};
+    struct embed_job j = {.a = a, .b = b, .key = drop_key(&a->drop)};
 
     if (scratch_shared(d, (size_t)(blocks * 3 * n) * sizeof(float), e) != 0)
         return -1;

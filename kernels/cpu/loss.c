@@ -64,7 +64,8 @@ static void loss_block(void *ctx, int64_t block, int thread)
 
     (void)thread;
     for (int64_t r = block * ROW_BLOCK; r < end; r++) {
-        const float scale = a->scale * (a->weight ? a->weight[r] : 1.0f);
+        const float scale =
+            a->gradient ? a->step->scale * (a->weight ? a->weight[r] : 1.0f) : 0;
         float *z = mat_row(&a->logits, r);
 
         if (a->kind == LOSS_SINGLE)

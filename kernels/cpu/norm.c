@@ -103,7 +103,7 @@ static void add_norm_block(void *ctx, int64_t i, int thread)
 
 int cpu_add_norm(struct dev *d, const struct add_norm *a, struct err *e)
 {
-    struct norm_job j = {.a = a, .key = drop_key(d, &a->drop)};
+    struct norm_job j = {.a = a, .key = drop_key(&a->drop)};
 
     (void)e;
     par_for(d->par, cut_count(a->x.rows, ROW_BLOCK), add_norm_block, &j);
@@ -137,7 +137,7 @@ int cpu_add_norm_bwd(struct dev *d, const struct add_norm_bwd *b, struct err *e)
 {
     const struct add_norm *a = b->fwd;
     const int64_t blocks = cut_count(a->x.rows, ROW_BLOCK), n = a->x.cols;
-    struct norm_job j = {.a = a, .b = b, .key = drop_key(d, &a->drop)};
+    struct norm_job j = {.a = a, .b = b, .key = drop_key(&a->drop)};
 
     if (scratch_shared(d, (size_t)(blocks * 2 * n) * sizeof(float), e) != 0)
         return -1;

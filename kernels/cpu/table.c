@@ -162,14 +162,6 @@ static int cpu_sync(struct dev *d, struct err *e)
     return 0;
 }
 
-static int cpu_set_step(struct dev *d, uint64_t seed, uint32_t step, struct err *e)
-{
-    (void)e;
-    d->seed = seed;
-    d->step = step;
-    return 0;
-}
-
 static const struct backend table = {
     .abi = BACKEND_ABI,
     .size = sizeof(struct backend),
@@ -185,7 +177,6 @@ static const struct backend table = {
     .get = cpu_copy,
     .zero = cpu_zero,
     .sync = cpu_sync,
-    .set_step = cpu_set_step,
     .embed = cpu_embed,
     .embed_bwd = cpu_embed_bwd,
     .linear = cpu_linear,

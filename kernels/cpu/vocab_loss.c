@@ -72,9 +72,9 @@ static void vocab_row(void *ctx, int64_t i, int thread)
     a->row_loss[r] = label < 0 ? 0 : (float)(log(sum) + (double)top - (double)own);
     if (!a->gradient)
         return;
-    row_scale(z, n, label < 0 ? 0 : (float)(a->scale / sum));
+    row_scale(z, n, label < 0 ? 0 : (float)(a->step->scale / sum));
     if (label >= 0)
-        z[label] -= a->scale;
+        z[label] -= a->step->scale;
 }
 
 int cpu_vocab_loss(struct dev *d, const struct vocab_loss *a, struct err *e)

@@ -3,7 +3,8 @@
  * adamw: the norm of the gradient and the update, each one pass over the flat buffers.
  *
  * Up to MAX_RUNS runs go into one launch.  They are cut into chunks of CHUNK floats, a
- * block each; rows of a table that were never touched are left out.
+ * block each; of rows that were never touched only the parameters are looked at, and only
+ * where they decay.
  */
 #include "common.cuh"
 
@@ -15,7 +16,7 @@ struct run_part {
     int64_t at, n, chunks;
     const uint8_t *touched;
     int64_t cols;
-    float rate, keep; /* lr / (1 - beta1^t), 1 - lr decay */
+    float lr_scale, decay;
     int by_4;         /* at, n and cols are multiples of 4 */
     int keep_g;       /* g is not zeroed */
 };
@@ -42,8 +43,8 @@ __device__ static inline bool is_touched(const run_part &r, int64_t i)
 }
 
 /*
- * f(i, n) for 4 or fewer neighbours of the chunk from its place i in the run, by every
- * thread for its own; n > 1 only where by_4.
+ * f(i, fast, live) by every thread for its own places i of the chunk in the run: 4
+ * neighbours where fast, else one; live: in a row that was touched.
  */
 template <class F>
 __device__ static inline void each_quad(const run_part &r, int64_t chunk, F f)
@@ -52,12 +53,10 @@ __device__ static inline void each_quad(const run_part &r, int64_t chunk, F f)
 
     if (r.by_4) {
         for (int64_t i = from + threadIdx.x * 4; i < to; i += RUN_THREADS * 4)
-            if (is_touched(r, i))
-                f(i, std::true_type());
+            f(i, std::true_type(), is_touched(r, i));
     } else {
         for (int64_t i = from + threadIdx.x; i < to; i += RUN_THREADS)
-            if (is_touched(r, i))
-                f(i, std::false_type());
+            f(i, std::false_type(), is_touched(r, i));
     }
 }
 
@@ -71,7 +70,9 @@ static __global__ void __launch_bounds__(RUN_THREADS)
     int64_t chunk;
     const run_part &r = find_run(l, &chunk);
 
-    each_quad(r, chunk, [&](int64_t i, auto fast) {
+    each_quad(r, chunk, [&](int64_t i, auto fast, bool live) {
+        if (!live)
+            return;
         const float4 v = load4<decltype(fast)::value>(g + r.at + i, 1);
 
         sum += (double)v.x * v.x;
@@ -111,8 +112,7 @@ static __global__ void __launch_bounds__(SUM_THREADS)
 }
 
 /* Runs as the kernels want them; returns the number of chunks. */
-static int64_t list_runs(const struct param_run *run, int n, bool skip_decayed,
-                         run_list *l)
+static int64_t list_runs(const struct param_run *run, int n, run_list *l)
 {
     int64_t chunks = 0;
 
@@ -125,14 +125,14 @@ static int64_t list_runs(const struct param_run *run, int n, bool skip_decayed,
         r->at = run[i].at;
         r->n = run[i].n;
         r->cols = 1;
-        /* Decay moves rows that never had a gradient, too. */
-        if (run[i].touched && run[i].cols > 0 && (skip_decayed || run[i].decay == 0)) {
+        if (run[i].touched && run[i].cols > 0) {
             r->touched = run[i].touched;
             r->cols = run[i].cols;
         }
         r->by_4 = r->at % 4 == 0 && r->n % 4 == 0 && (!r->touched || r->cols % 4 == 0);
         r->chunks = index_cut(r->n, CHUNK);
-        r->rate = r->keep = 0;
+        r->lr_scale = run[i].lr_scale;
+        r->decay = run[i].decay;
         r->keep_g = run[i].keep_g;
         chunks += r->chunks;
         l->n++;
@@ -149,7 +149,7 @@ int cuda_sqnorm(struct dev *d, const float *g, const struct param_run *run, int 
 
     if (n_run > MAX_RUNS)
         return err_set(e, ERR_INTERNAL, "sqnorm: %d runs of parameters", n_run);
-    chunks = list_runs(run, n_run, true, &l);
+    chunks = list_runs(run, n_run, &l);
     if (!by_4(g))
         for (int i = 0; i < l.n; i++)
             l.run[i].by_4 = 0;
@@ -165,13 +165,29 @@ int cuda_sqnorm(struct dev *d, const float *g, const struct param_run *run, int 
 struct adamw_arg {
     float *p, *g, *m, *v;
     bf16 *shadow; /* of p, or NULL */
+    const struct dev_step *step;
     const double *sumsq;
-    float beta1, beta2, eps, clip, root; /* root: 1 / sqrt(1 - beta2^t) */
+    float beta1, beta2, eps, clip;
 };
 
+/* Of a run at this step: factor of g, lr / (1 - beta1^t), 1 - lr decay, dev_step.root2. */
 struct adamw_step {
-    float clip, rate, keep;
+    float clip, rate, keep, root;
 };
+
+__device__ static inline adamw_step adamw_numbers(const adamw_arg &a, const run_part &r)
+{
+    const double lr = a.step->lr * (double)r.lr_scale;
+    adamw_step s = {1, (float)(lr / a.step->rest1), (float)(1 - lr * (double)r.decay),
+                    a.step->root2};
+
+    if (a.clip > 0) {
+        const double factor = (double)a.clip / (sqrt(*a.sumsq) + 1e-6);
+
+        s.clip = factor < 1 ? (float)factor : 1.0f;
+    }
+    return s;
+}
 
 __device__ static inline void adamw_one(const adamw_arg &a, const adamw_step &s, float *p,
                                         float g, float *m, float *v)
@@ -180,34 +196,51 @@ __device__ static inline void adamw_one(const adamw_arg &a, const adamw_step &s,
 
     *m = a.beta1 * *m + (1 - a.beta1) * grad;
     *v = a.beta2 * *v + (1 - a.beta2) * grad * grad;
-    *p = *p * s.keep - s.rate * (*m / (sqrtf(*v) * a.root + a.eps));
+    *p = *p * s.keep - s.rate * (*m / (sqrtf(*v) * s.root + a.eps));
+}
+
+/* Where g, m and v are 0. */
+template <bool FAST>
+__device__ static inline void decay_quad(const adamw_arg &a, int64_t i, float keep)
+{
+    float4 p = load4<FAST>(a.p + i, 1);
+
+    p.x *= keep;
+    p.y *= keep;
+    p.z *= keep;
+    p.w *= keep;
+    store4<FAST>(a.p + i, p, 1);
+    if (a.shadow)
+        store4<FAST>(a.shadow + i, p, 1);
 }
 
 /*
- * The update of a chunk; g is zeroed, where the run does not keep it, and the shadow written in the same pass.  The factor
- * of the gradient is made here of *sumsq, so that the host need not wait for it.  Grid: a
- * block a chunk, RUN_THREADS threads.  CPU: adamw_rows.
+ * The update of a chunk; g is zeroed, where the run does not keep it, and the shadow
+ * written in the same pass.  The factor of the gradient is made here of *sumsq, so that the
+ * host need not wait for it.  Grid: a block a chunk, RUN_THREADS threads.  CPU: adamw_rows,
+ * decay_rows.
  */
 static __global__ void __launch_bounds__(RUN_THREADS)
     adamw_kernel(const adamw_arg a, const run_list l)
 {
-    __shared__ float clip;
+    __shared__ adamw_step numbers;
     int64_t chunk;
     const run_part &r = find_run(l, &chunk);
-    adamw_step s = {1, r.rate, r.keep};
 
-    if (a.clip > 0) {
-        if (threadIdx.x == 0) {
-            const double factor = (double)a.clip / (sqrt(*a.sumsq) + 1e-6);
+    if (threadIdx.x == 0)
+        numbers = adamw_numbers(a, r);
+    __syncthreads();
+    const adamw_step s = numbers;
 
-            clip = factor < 1 ? (float)factor : 1.0f;
-        }
-        __syncthreads();
-        s.clip = clip;
-    }
-    each_quad(r, chunk, [&](int64_t place, auto fast) {
+    each_quad(r, chunk, [&](int64_t place, auto fast, bool live) {
         constexpr bool FAST = decltype(fast)::value;
         const int64_t i = r.at + place;
+
+        if (!live) {
+            if (r.decay != 0)
+                decay_quad<FAST>(a, i, s.keep);
+            return;
+        }
         const float4 g = load4<FAST>(a.g + i, 1);
         float4 p = load4<FAST>(a.p + i, 1), m = load4<FAST>(a.m + i, 1);
         float4 v = load4<FAST>(a.v + i, 1);
@@ -230,28 +263,18 @@ static __global__ void __launch_bounds__(RUN_THREADS)
 
 int cuda_adamw(struct dev *d, const struct adamw *a, struct err *e)
 {
-    const adamw_arg arg = {a->p, a->g, a->m, a->v, shadow_if_any(d, a->p), a->sumsq,
-                           a->beta1, a->beta2, a->eps, a->clip,
-                           (float)(1 / sqrt(1 - pow((double)a->beta2, (double)a->t)))};
+    const adamw_arg arg = {a->p, a->g, a->m, a->v, shadow_if_any(d, a->p), a->step, a->sumsq,
+                           a->beta1, a->beta2, a->eps, a->clip};
     run_list l;
     int64_t chunks;
-    int k = 0;
 
     if (a->n_run > MAX_RUNS)
         return err_set(e, ERR_INTERNAL, "adamw: %d runs of parameters", a->n_run);
-    chunks = list_runs(a->run, a->n_run, false, &l);
-    for (int i = 0; i < a->n_run; i++) {
-        const double lr = (double)a->lr * (double)a->run[i].lr_scale;
-
-        if (a->run[i].n <= 0)
-            continue;
-        l.run[k].rate = (float)(lr / (1 - pow((double)a->beta1, (double)a->t)));
-        l.run[k].keep = (float)(1 - lr * (double)a->run[i].decay);
-        if (!by_4(a->p) || !by_4(a->g) || !by_4(a->m) || !by_4(a->v) ||
-            !is_aligned(arg.shadow, 8))
-            l.run[k].by_4 = 0;
-        k++;
-    }
+    chunks = list_runs(a->run, a->n_run, &l);
+    if (!by_4(a->p) || !by_4(a->g) || !by_4(a->m) || !by_4(a->v) ||
+        !is_aligned(arg.shadow, 8))
+        for (int i = 0; i < l.n; i++)
+            l.run[i].by_4 = 0;
     if (chunks > 0)
         adamw_kernel<<<(unsigned)chunks, RUN_THREADS, 0, d->stream>>>(arg, l);
     return cuda_launched(d, "adamw", e);

@@ -8,7 +8,7 @@
  */
 #include "attn.cuh"
 
-attn_arg attn_fill(const struct dev *d, const struct attn *a)
+attn_arg attn_fill(const struct attn *a)
 {
     attn_arg g = {};
 
@@ -24,7 +24,7 @@ attn_arg attn_fill(const struct dev *d, const struct attn *a)
     g.h = (int)a->y.cols;
     g.width = g.h / g.heads;
     g.scale = a->scale;
-    g.drop = drop_arg(d, &a->drop);
+    g.drop = drop_arg(&a->drop);
     return g;
 }
 
@@ -292,9 +292,9 @@ int cuda_attn(struct dev *d, const struct attn *f, struct err *e)
         return attn_plain(d, f, e);
     by_head_width(f->y.cols / f->heads, [&](auto width) {
         if (places <= ATTN_SHORT)
-            rc = run_short<width()>(d, attn_fill(d, f), f->seqs.n_seq, places, e);
+            rc = run_short<width()>(d, attn_fill(f), f->seqs.n_seq, places, e);
         else
-            rc = run_long<width()>(d, attn_fill(d, f), f->seqs.n_seq, f->seqs.max_len, e);
+            rc = run_long<width()>(d, attn_fill(f), f->seqs.n_seq, f->seqs.max_len, e);
     });
     return rc;
 }

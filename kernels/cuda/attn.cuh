@@ -34,7 +34,7 @@ struct attn_arg {
     struct drop_arg drop;
 };
 
-attn_arg attn_fill(const struct dev *d, const struct attn *a);
+attn_arg attn_fill(const struct attn *a);
 /* Places of the longest sequence, with room for the shift of dropout. */
 static inline int64_t attn_places(const struct attn *a)
 {

@@ -343,7 +343,7 @@ static int run_short(struct dev *d, attn_arg a, const struct attn *f, struct err
 int cuda_attn_bwd(struct dev *d, const struct attn_bwd *b, struct err *e)
 {
     const struct attn *f = b->fwd;
-    attn_arg a = attn_fill(d, f);
+    attn_arg a = attn_fill(f);
     int rc = -1;
 
     if (f->seqs.n_tok == 0 || f->seqs.n_seq == 0)

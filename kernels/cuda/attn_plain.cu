@@ -231,9 +231,9 @@ static int plain_check(const attn_arg *a, const char *op, struct err *e)
     return 0;
 }
 
-static attn_arg plain_fill(const struct dev *d, const struct attn *f)
+static attn_arg plain_fill(const struct attn *f)
 {
-    attn_arg a = attn_fill(d, f);
+    attn_arg a = attn_fill(f);
 
     a.tiles = (int)index_cut(f->seqs.max_len, PLAIN_WARPS);
     a.tasks = (int64_t)f->seqs.n_seq * a.heads * a.tiles;
@@ -242,7 +242,7 @@ static attn_arg plain_fill(const struct dev *d, const struct attn *f)
 
 int attn_plain(struct dev *d, const struct attn *f, struct err *e)
 {
-    const attn_arg a = plain_fill(d, f);
+    const attn_arg a = plain_fill(f);
 
     if (plain_check(&a, "attn", e))
         return -1;
@@ -276,7 +276,7 @@ int attn_delta(struct dev *d, const struct attn *f, const struct mat *dy, attn_a
 
 int attn_plain_bwd(struct dev *d, const struct attn_bwd *b, struct err *e)
 {
-    attn_arg a = plain_fill(d, b->fwd);
+    attn_arg a = plain_fill(b->fwd);
 
     if (plain_check(&a, "attn_bwd", e) || attn_delta(d, b->fwd, &b->dy, &a, e))
         return -1;

@@ -25,15 +25,8 @@ extern "C" {
 
 using bf16 = __nv_bfloat16;
 
-constexpr int WARP = 32, STEP_KEYS = 256, STAGES = 2, PLANS = 4096;
+constexpr int WARP = 32, STAGES = 2, PLANS = 4096;
 constexpr size_t STAGE_BYTES = 4 << 20, GEMM_WORKSPACE = 32 << 20;
-
-/* In device memory, so that captured graphs need not be made again for a new step. */
-struct step_state {
-    uint64_t seed;
-    uint32_t step, unused;
-    uint2 key[STEP_KEYS]; /* of the first sites */
-};
 
 /* An allocation of the model's; shadow: its floats as bf16, made when a product wants
  * them. */
@@ -48,7 +41,8 @@ struct buffer {
     size_t size;
 };
 
-struct plan; /* gemm.cu: a remembered product */
+struct plan;  /* gemm.cu: a remembered product */
+struct graph; /* graph.cu: a recorded part of a step */
 
 struct dev {
     int index;
@@ -62,10 +56,14 @@ struct dev {
     struct buffer cast;    /* operands in another type, alive during the slot */
     struct block *blocks;
     int n_blocks, cap_blocks;
-    struct step_state *state; /* device */
     char *stage[STAGES];      /* pinned host memory */
     cudaEvent_t stage_free[STAGES];
     int next_stage;
+    cudaEvent_t fetched[DEV_TICKETS];
+    struct graph *graphs;    /* (most_graphs) */
+    struct graph *recording; /* one of them, or NULL */
+    int most_graphs;         /* 0: nothing is recorded */
+    int64_t uses, replays;
     cudaError_t failed; /* sticky */
 };
 
@@ -215,20 +213,19 @@ __device__ inline float warp_max(float x)
 /* ---- dropout ---- */
 
 struct drop_arg {
-    const struct step_state *state;
+    const uint2 *key;
     const struct row_id *row;
-    uint32_t site, threshold;
+    uint32_t threshold;
     float scale;
     int on;
 };
 
-static inline struct drop_arg drop_arg(const struct dev *d, const struct drop *drop)
+static inline struct drop_arg drop_arg(const struct drop *drop)
 {
     struct drop_arg a;
 
-    a.state = d->state;
+    a.key = (const uint2 *)drop->key;
     a.row = drop->row;
-    a.site = drop->site;
     a.threshold = philox_threshold(drop->p);
     a.scale = drop->p < 1 ? 1 / (1 - drop->p) : 0;
     a.on = drop->p > 0;
@@ -237,12 +234,7 @@ static inline struct drop_arg drop_arg(const struct dev *d, const struct drop *d
 
 __device__ inline uint2 drop_key(const struct drop_arg &a)
 {
-    uint32_t key[2];
-
-    if (a.site < STEP_KEYS)
-        return a.state->key[a.site];
-    philox_key(key, a.state->seed, a.state->step, a.site);
-    return make_uint2(key[0], key[1]);
+    return *a.key;
 }
 
 /* The four words of one counter. */
@@ -318,6 +310,24 @@ int act_backward(struct dev *d, enum activation act, const struct mat *kept,
 /* y = act(z); y may be z. */
 int act_forward(struct dev *d, enum activation act, const struct mat *z,
                 const struct mat *y, const char *op, struct err *e);
+
+/* ---- records of work (graph.cu), and what the device needs beside alloc's (room.cu) ---- */
+
+int graph_open(struct dev *d, struct err *e);
+void graph_close(struct dev *d);
+/* Forgets what was recorded: memory that it uses goes away. */
+void graph_forget(struct dev *d);
+int graph_replay(struct dev *d, const void *key, size_t n, struct err *e);
+int graph_replay_end(struct dev *d, bool failed, struct err *e);
+int64_t graph_replays(const struct dev *d);
+/* Bytes that the graphs may take: a guess, from the number of launches. */
+size_t graph_bytes(const struct dev *d, const struct dev_load *l);
+size_t room_overhead(struct dev *d, const struct dev_load *l);
+int room_reserve(struct dev *d, const struct dev_load *l, struct err *e);
+/* What cuda_scratch and cuda_cast_room take when asked for so much. */
+size_t buffer_size(size_t bytes);
+/* Scratch of the sums of the embeddings' gradients. */
+size_t embed_scratch(int64_t tokens, int64_t cols);
 
 /* ---- the slots ---- */
 

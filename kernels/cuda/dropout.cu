@@ -34,7 +34,7 @@ template <class T, bool FAST> static __global__ void dropout_kernel(const dropou
 int cuda_dropout(struct dev *d, const struct drop *drop, struct mat x, struct mat y,
                  struct err *e)
 {
-    const dropout_arg a = {x.p, y.p, x.rows, x.cols, x.ld, y.ld, drop_arg(d, drop)};
+    const dropout_arg a = {x.p, y.p, x.rows, x.cols, x.ld, y.ld, drop_arg(drop)};
     const dim3 grid((unsigned)index_cut(a.cols, 512),
                     (unsigned)(a.rows < 65535 ? a.rows : 65535));
 

@@ -103,7 +103,7 @@ static __global__ void __launch_bounds__(ROW_THREADS) embed_bwd_kernel(const emb
     write_parts<GROUPS>(a.parts + part * 2 * n, dgamma, dbeta, n);
 }
 
-static embed_arg embed_fill(const struct dev *d, const struct embed *a)
+static embed_arg embed_fill(const struct embed *a)
 {
     embed_arg arg = {};
 
@@ -124,7 +124,7 @@ static embed_arg embed_fill(const struct dev *d, const struct embed *a)
     arg.ldt = a->type.ld;
     arg.ldy = a->y.ld;
     arg.cols = (int)a->y.cols;
-    arg.drop = drop_arg(d, &a->drop);
+    arg.drop = drop_arg(&a->drop);
     return arg;
 }
 
@@ -136,7 +136,7 @@ static bool embed_by_4(const struct embed *a, const struct mat *y)
 
 int cuda_embed(struct dev *d, const struct embed *a, struct err *e)
 {
-    const embed_arg arg = embed_fill(d, a);
+    const embed_arg arg = embed_fill(a);
 
     if (arg.rows == 0)
         return 0;
@@ -289,10 +289,23 @@ static int sorted_take(struct dev *d, int32_t n, int64_t cols, struct sorted *s,
     return cuda_launched(d, "embed_bwd", e);
 }
 
+size_t embed_scratch(int64_t tokens, int64_t cols)
+{
+    const int64_t list = index_round(tokens, 64) * (int64_t)sizeof(int32_t);
+    const int64_t parts = 2 * index_cut(tokens, SEG_CHUNK) * cols * (int64_t)sizeof(float);
+    int32_t *none = NULL;
+    size_t temp = 0;
+
+    if (cub::DeviceRadixSort::SortPairs(NULL, temp, none, none, none, none, (int)tokens, 0,
+                                        31) != cudaSuccess)
+        (void)cudaGetLastError();
+    return (size_t)(3 * list + index_round(parts, 256)) + temp;
+}
+
 static int sum_bwd(struct dev *d, const struct embed_bwd *b, struct err *e)
 {
     const struct embed *a = b->fwd;
-    embed_arg arg = embed_fill(d, a);
+    embed_arg arg = embed_fill(a);
     struct norm_parts parts;
 
     if (norm_parts_take(d, arg.rows, arg.cols, &parts, e))

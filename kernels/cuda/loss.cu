@@ -10,7 +10,7 @@ struct loss_arg {
     const int32_t *label;
     const float *target, *weight;
     float *row_loss;
-    float scale;
+    const struct dev_step *step;
     int64_t rows, ld;
     int n, kind, gradient;
 };
@@ -79,7 +79,7 @@ static __global__ void loss_kernel(const loss_arg a)
 
     if (row >= a.rows)
         return;
-    scale = a.scale * (a.weight ? a.weight[row] : 1.0f);
+    scale = a.gradient ? a.step->scale * (a.weight ? a.weight[row] : 1.0f) : 0;
     if (a.kind == LOSS_SINGLE)
         value = single_row(z, a.n, a.label[row], scale, a.gradient);
     else if (a.kind == LOSS_MULTI)
@@ -94,7 +94,7 @@ int cuda_loss(struct dev *d, const struct loss *a, struct err *e)
 {
     const loss_arg arg = {
         (float *)a->logits.p, a->label,     a->target,      a->weight,
-        a->row_loss,          a->scale,     a->logits.rows, a->logits.ld,
+        a->row_loss,          a->step,      a->logits.rows, a->logits.ld,
         (int)a->logits.cols,  (int)a->kind, a->gradient};
 
     if (arg.rows == 0)

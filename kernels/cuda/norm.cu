@@ -55,7 +55,7 @@ int cuda_add_norm(struct dev *d, const struct add_norm *a, struct err *e)
 {
     const norm_arg arg = {a->x.p, a->residual.p, a->y.p, a->gamma, a->beta, a->stats,
                           a->eps, a->x.rows, a->x.ld, a->residual.ld, a->y.ld,
-                          (int)a->x.cols, drop_arg(d, &a->drop)};
+                          (int)a->x.cols, drop_arg(&a->drop)};
     const bool fast = mat_by_4(&a->x) && mat_by_4(&a->residual) && mat_by_4(&a->y) &&
                       by_4(a->gamma) && by_4(a->beta);
 
@@ -144,7 +144,7 @@ int cuda_add_norm_bwd(struct dev *d, const struct add_norm_bwd *b, struct err *e
         a->x.p,   b->dy.p,        b->dresidual.p,  b->dx.p,
         a->gamma, a->stats,       parts.p,         a->x.rows,
         a->x.ld,  b->dy.ld,       b->dresidual.ld, b->dx.ld,
-        parts.n,  parts.per_part, (int)a->x.cols,  drop_arg(d, &a->drop)};
+        parts.n,  parts.per_part, (int)a->x.cols,  drop_arg(&a->drop)};
 
     by_type(a->x.t, [&](auto *type) {
         by_width(a->x.cols, fast, [&](auto groups, auto is_fast) {

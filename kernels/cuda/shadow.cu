@@ -36,6 +36,7 @@ void block_drop(struct dev *d, void *p)
 
     if (!b)
         return;
+    graph_forget(d);
     if (b->shadow)
         cudaFree(b->shadow);
     *b = d->blocks[--d->n_blocks];

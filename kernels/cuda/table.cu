@@ -38,6 +38,10 @@ void *cuda_memory(struct dev *d, size_t bytes, struct err *e)
 
     if (bytes == 0)
         bytes = 1;
+    if (d->recording) { /* no call for a graph; without one it goes on */
+        err_set(e, ERR_INTERNAL, "memory is wanted while a step is recorded");
+        return NULL;
+    }
     why = cudaMalloc(&p, bytes);
     if (why == cudaErrorMemoryAllocation) {
         size_t left = 0, all = 0;
@@ -58,16 +62,22 @@ void *cuda_memory(struct dev *d, size_t bytes, struct err *e)
     return p;
 }
 
+size_t buffer_size(size_t bytes)
+{
+    return (size_t)index_round((int64_t)(bytes + bytes / 8), 1 << 20);
+}
+
 static void *buffer_room(struct dev *d, struct buffer *b, size_t bytes, struct err *e)
 {
     void *p;
 
     if (bytes <= b->size && b->p)
         return b->p;
-    bytes = (size_t)index_round((int64_t)(bytes + bytes / 8), 1 << 20);
+    bytes = buffer_size(bytes);
     p = cuda_memory(d, bytes, e);
     if (!p)
         return NULL;
+    graph_forget(d);
     cudaFree(b->p); /* waits for what still uses it */
     b->p = p;
     b->size = bytes;
@@ -191,20 +201,52 @@ static int table_sync(struct dev *d, struct err *e)
     return cuda_launched(d, "sync", e);
 }
 
-static int table_set_step(struct dev *d, uint64_t seed, uint32_t step, struct err *e)
+/* ---- behind the caller ---- */
+
+static void *table_pin(struct dev *d, size_t bytes, struct err *e)
 {
-    struct step_state s;
+    void *p = NULL;
+    const cudaError_t why = cudaHostAlloc(&p, bytes ? bytes : 1, cudaHostAllocDefault);
 
-    s.seed = seed;
-    s.step = step;
-    s.unused = 0;
-    for (uint32_t site = 0; site < STEP_KEYS; site++) {
-        uint32_t key[2];
-
-        philox_key(key, seed, step, site);
-        s.key[site] = make_uint2(key[0], key[1]);
+    if (why == cudaSuccess)
+        return p;
+    if (why == cudaErrorMemoryAllocation) {
+        (void)cudaGetLastError();
+        err_oom(e, "a batch", bytes);
+    } else {
+        cuda_fail(d, why, "pinned memory", e);
     }
-    return put_bytes(d, d->state, &s, sizeof s, "set_step", e);
+    return NULL;
+}
+
+static void table_unpin(struct dev *, void *p)
+{
+    if (p)
+        cudaFreeHost(p);
+}
+
+static int table_send(struct dev *d, void *to, const void *from, size_t bytes,
+                      struct err *e)
+{
+    CUDA_TRY(d, cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, d->stream),
+             "copying to the device", e);
+    return 0;
+}
+
+static int table_fetch(struct dev *d, void *to, const void *from, size_t bytes, int ticket,
+                       struct err *e)
+{
+    static const char op[] = "copying from the device";
+
+    CUDA_TRY(d, cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, d->stream), op, e);
+    CUDA_TRY(d, cudaEventRecord(d->fetched[ticket], d->stream), op, e);
+    return 0;
+}
+
+static int table_await(struct dev *d, int ticket, struct err *e)
+{
+    CUDA_TRY(d, cudaEventSynchronize(d->fetched[ticket]), "waiting for the device", e);
+    return cuda_launched(d, "waiting for the device", e);
 }
 
 /* ---- opening ---- */
@@ -246,8 +288,11 @@ static void table_close(struct dev *d)
         if (d->stage_free[i])
             cudaEventDestroy(d->stage_free[i]);
     }
+    for (int i = 0; i < DEV_TICKETS; i++)
+        if (d->fetched[i])
+            cudaEventDestroy(d->fetched[i]);
+    graph_close(d);
     gemm_close(d);
-    cudaFree(d->state);
     cudaFree(d->scratch.p);
     cudaFree(d->cast.p);
     if (d->stream)
@@ -269,8 +314,12 @@ static int open_parts(struct dev *d, struct err *e)
         CUDA_TRY(d, cudaEventCreateWithFlags(&d->stage_free[i],
                                              cudaEventDisableTiming), op, e);
     }
-    d->state = (struct step_state *)cuda_memory(d, sizeof *d->state, e);
-    if (!d->state || gemm_open(d, e) || table_set_step(d, 0, 0, e))
+    /* A host that waits sleeps: a tool in a pipe always has a busy neighbour. */
+    for (int i = 0; i < DEV_TICKETS; i++)
+        CUDA_TRY(d, cudaEventCreateWithFlags(&d->fetched[i], cudaEventDisableTiming |
+                                                                 cudaEventBlockingSync),
+                 op, e);
+    if (gemm_open(d, e) || graph_open(d, e))
         return -1;
     return table_sync(d, e);
 }
@@ -305,6 +354,19 @@ static enum dtype table_activations(const struct dev *d)
     return d->act;
 }
 
+static const struct dev_behind behind = {
+    .pin = table_pin,
+    .unpin = table_unpin,
+    .send = table_send,
+    .fetch = table_fetch,
+    .await = table_await,
+    .replay = graph_replay,
+    .replay_end = graph_replay_end,
+    .replays = graph_replays,
+    .overhead = room_overhead,
+    .reserve = room_reserve,
+};
+
 static const struct backend table = {
     .abi = BACKEND_ABI,
     .size = sizeof(struct backend),
@@ -320,7 +382,7 @@ static const struct backend table = {
     .get = table_get,
     .zero = table_zero,
     .sync = table_sync,
-    .set_step = table_set_step,
+    .behind = &behind,
     .embed = cuda_embed,
     .embed_bwd = cuda_embed_bwd,
     .linear = cuda_linear,

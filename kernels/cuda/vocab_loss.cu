@@ -13,7 +13,7 @@ struct vocab_arg {
     const int32_t *label;
     float *row_loss;
     int32_t *best;     /* or NULL */
-    float scale;
+    const struct dev_step *step;
     int64_t ldz, lddz;
     int n, gradient;
 };
@@ -77,7 +77,7 @@ template <class T> static __global__ void __launch_bounds__(VOCAB_THREADS)
     const int32_t label = a.label[row];
     const float *z = a.z + row * a.ldz;
     T *dz = (T *)a.dz + row * a.lddz;
-    float top = -INFINITY, sum = 0, factor, own;
+    float top = -INFINITY, sum = 0, scale, factor, own;
     int at = a.n;
     double total;
 
@@ -95,11 +95,12 @@ template <class T> static __global__ void __launch_bounds__(VOCAB_THREADS)
     }
     if (!a.gradient)
         return;
-    factor = label < 0 ? 0 : (float)((double)a.scale / total);
+    scale = a.step->scale;
+    factor = label < 0 ? 0 : (float)((double)scale / total);
     for (int i = threadIdx.x; i < a.n; i += VOCAB_THREADS) {
         const float p = expf(z[i] - top) * factor;
 
-        dz[i] = from_float<T>(i == label ? p - a.scale : p);
+        dz[i] = from_float<T>(i == label ? p - scale : p);
     }
 }
 
@@ -136,7 +137,7 @@ static int vocab_chunk(struct dev *d, const struct vocab_loss *a, int64_t first,
     static const char op[] = "vocab_loss";
     const struct mat x = rows_of(&a->x, first, z->rows);
     const vocab_arg arg = {(float *)z->p, dz->p, a->label + first, a->row_loss + first,
-                           a->best ? a->best + first : NULL, a->scale, z->ld, dz->ld,
+                           a->best ? a->best + first : NULL, a->step, z->ld, dz->ld,
                            (int)a->w.rows, a->gradient};
 
     if (gemm_forward(d, &x, &a->w, a->b, z, op, e))

@@ -49,41 +49,41 @@ static bool wanted(const struct plan *p, enum slot slot)
 
 /* ---- in a step ---- */
 
-static void timed(struct bench *x, double *now, enum slot slot, int64_t i, int64_t t)
+static void timed(struct bench *x, double *now, enum slot slot, int64_t i)
 {
     const double start = seconds();
 
-    launch(x, slot, i, t);
+    launch(x, slot, i);
     must(x, x->b->sync(x->d, &x->e));
     now[slot] += seconds() - start;
 }
 
-static void one_step(struct bench *x, double *now, int64_t t)
+static void one_step(struct bench *x, double *now)
 {
     const int64_t layers = x->s.layers;
 
-    timed(x, now, EMBED, 0, t);
+    timed(x, now, EMBED, 0);
     for (int64_t i = 0; i < layers; i++) {
-        timed(x, now, QKV, i, t);
-        timed(x, now, ATTN, i, t);
-        timed(x, now, OUT, i, t);
-        timed(x, now, NORM, 2 * i, t);
-        timed(x, now, FFN, i, t);
-        timed(x, now, NORM, 2 * i + 1, t);
+        timed(x, now, QKV, i);
+        timed(x, now, ATTN, i);
+        timed(x, now, OUT, i);
+        timed(x, now, NORM, 2 * i);
+        timed(x, now, FFN, i);
+        timed(x, now, NORM, 2 * i + 1);
     }
     if (x->s.mlm)
-        timed(x, now, VOCAB, 0, t);
+        timed(x, now, VOCAB, 0);
     for (int64_t i = layers - 1; i >= 0; i--) {
-        timed(x, now, NORM_B, 2 * i + 1, t);
-        timed(x, now, FFN_B, i, t);
-        timed(x, now, NORM_B, 2 * i, t);
-        timed(x, now, OUT_B, i, t);
-        timed(x, now, ATTN_B, i, t);
-        timed(x, now, QKV_B, i, t);
+        timed(x, now, NORM_B, 2 * i + 1);
+        timed(x, now, FFN_B, i);
+        timed(x, now, NORM_B, 2 * i);
+        timed(x, now, OUT_B, i);
+        timed(x, now, ATTN_B, i);
+        timed(x, now, QKV_B, i);
     }
-    timed(x, now, EMBED_B, 0, t);
-    timed(x, now, SQNORM, 0, t);
-    timed(x, now, ADAMW, 0, t);
+    timed(x, now, EMBED_B, 0);
+    timed(x, now, SQNORM, 0);
+    timed(x, now, ADAMW, 0);
 }
 
 static void in_a_step(struct bench *x, struct plan *p)
@@ -92,9 +92,9 @@ static void in_a_step(struct bench *x, struct plan *p)
     for (int i = 0; i < p->repeats; i++) {
         double now[SLOTS] = {0}, start;
 
-        must(x, x->b->set_step(x->d, 1, (uint32_t)++p->steps, &x->e));
+        set_step(x, ++p->steps);
         start = seconds();
-        one_step(x, now, p->steps);
+        one_step(x, now);
         start = seconds() - start;
         p->step = start < p->step ? start : p->step;
         for (int k = 0; k < SLOTS; k++)
@@ -113,13 +113,13 @@ static int ascending(const void *a, const void *b)
 }
 
 /* Seconds that the slot takes in all layers together, over `rounds` of them. */
-static double rounds_of(struct bench *x, struct plan *p, enum slot slot, int rounds)
+static double rounds_of(struct bench *x, enum slot slot, int rounds)
 {
     const double start = seconds();
 
     for (int r = 0; r < rounds; r++)
         for (int64_t i = 0; i < calls(x, slot); i++)
-            launch(x, slot, i, ++p->steps);
+            launch(x, slot, i);
     must(x, x->b->sync(x->d, &x->e));
     return (seconds() - start) / rounds;
 }
@@ -129,7 +129,6 @@ static void alone(struct bench *x, struct plan *p)
     static const double enough = 5e-3; /* so long that one wait does not count */
     double taken[MAX_REPEATS];
 
-    must(x, x->b->set_step(x->d, 1, 1, &x->e));
     for (int k = 0; k < SLOTS; k++) {
         const enum slot slot = (enum slot)k;
         double first;
@@ -138,11 +137,11 @@ static void alone(struct bench *x, struct plan *p)
         if (!wanted(p, slot) || calls(x, slot) == 0)
             continue;
         refresh(x);
-        rounds_of(x, p, slot, 1); /* plans are made, memory is taken */
-        first = rounds_of(x, p, slot, 1);
+        rounds_of(x, slot, 1); /* plans are made, memory is taken */
+        first = rounds_of(x, slot, 1);
         rounds = first < enough ? (int)(enough / (first + 1e-7)) + 1 : 1;
         for (int i = 0; i < p->repeats; i++)
-            taken[i] = rounds_of(x, p, slot, rounds);
+            taken[i] = rounds_of(x, slot, rounds);
         qsort(taken, (size_t)p->repeats, sizeof *taken, ascending);
         p->best[k] = taken[p->repeats / 2];
         p->step += p->best[k];

@@ -65,6 +65,8 @@ struct bench {
     int64_t n, used, table;
     uint8_t *touched;
     double *sumsq;
+    uint32_t *key; /* of dropout: one for all */
+    struct dev_step *rates;
     struct mat dy, dx, dqkv, dmid, work;
     void *block[MAX_BLOCKS];
     int blocks;
@@ -232,12 +234,11 @@ static inline void make_batch(struct bench *x)
     free(row);
 }
 
-static inline struct add_norm make_norm(struct bench *x, struct mat in, struct mat residual,
-                                        uint32_t site)
+static inline struct add_norm make_norm(struct bench *x, struct mat in, struct mat residual)
 {
     const int64_t h = x->s.h;
     struct add_norm n = {.x = in, .residual = residual, .eps = 1e-12f,
-                         .drop = {x->p, site, x->seqs.row}};
+                         .drop = {x->p, x->key, x->seqs.row}};
 
     n.gamma = parameter(x, h);
     n.beta = parameter(x, h);
@@ -246,27 +247,26 @@ static inline struct add_norm make_norm(struct bench *x, struct mat in, struct m
     return n;
 }
 
-static inline struct mat make_layer(struct bench *x, struct layer *l, struct mat in,
-                                    uint32_t site)
+static inline struct mat make_layer(struct bench *x, struct layer *l, struct mat in)
 {
     const int64_t h = x->s.h, i = x->s.i, t = x->t;
 
     l->qkv = (struct linear){.x = in, .w = mat_f32(parameter(x, 3 * h * h), 3 * h, h),
                              .b = parameter(x, 3 * h), .y = activations(x, t, 3 * h)};
     l->attn = (struct attn){.seqs = x->seqs, .heads = (int32_t)x->s.heads, .scale = 0.125f,
-                            .drop = {x->p, site, x->seqs.row}, .qkv = l->qkv.y,
+                            .drop = {x->p, x->key, x->seqs.row}, .qkv = l->qkv.y,
                             .y = activations(x, t, h)};
     l->attn.lse = memory(x, (size_t)(t * x->s.heads) * sizeof(float));
     l->out = (struct linear){.x = l->attn.y, .w = mat_f32(parameter(x, h * h), h, h),
                              .b = parameter(x, h), .y = activations(x, t, h)};
-    l->norm[0] = make_norm(x, l->out.y, in, site + 1);
+    l->norm[0] = make_norm(x, l->out.y, in);
     l->ffn = (struct ffn){.x = l->norm[0].y, .act = ACT_GELU, .pre = activations(x, t, i),
                           .mid = activations(x, t, i), .y = activations(x, t, h)};
     l->ffn.w1 = mat_f32(parameter(x, i * h), i, h);
     l->ffn.w2 = mat_f32(parameter(x, i * h), h, i);
     l->ffn.b1 = parameter(x, i);
     l->ffn.b2 = parameter(x, h);
-    l->norm[1] = make_norm(x, l->ffn.y, l->norm[0].y, site + 2);
+    l->norm[1] = make_norm(x, l->ffn.y, l->norm[0].y);
     return l->norm[1].y;
 }
 
@@ -287,7 +287,7 @@ static inline void make_vocab(struct bench *x)
     l->db = gradient_at(x, l->b);
     l->label = copy(x, label, (size_t)r * sizeof *label);
     l->row_loss = memory(x, (size_t)r * sizeof(float));
-    l->scale = 1 / (float)r;
+    l->step = x->rates;
     l->gradient = true;
     l->work = mat_f32(memory(x, (size_t)(VOCAB_CHUNK * v) * sizeof(float)), VOCAB_CHUNK, v);
     free(label);
@@ -302,6 +302,18 @@ static inline void refresh(struct bench *x)
         random_fill(x, m[i]->p, m[i]->rows * m[i]->cols, m[i]->t, 1e-2f);
 }
 
+/* The numbers of step t on the device. */
+static inline void set_step(struct bench *x, int64_t t)
+{
+    struct dev_step step = {.scale = 1 / (0.15f * (float)x->t + 1)};
+    uint32_t key[2];
+
+    philox_key(key, 1, (uint32_t)t, 1);
+    step_set_rates(&step, 2e-5f, 0.9f, 0.999f, t);
+    must(x, x->b->put(x->d, x->key, key, sizeof key, &x->e));
+    must(x, x->b->put(x->d, x->rates, &step, sizeof step, &x->e));
+}
+
 static inline void make(struct bench *x)
 {
     const struct shape *s = &x->s;
@@ -309,18 +321,21 @@ static inline void make(struct bench *x)
 
     make_flat(x);
     make_batch(x);
+    x->key = memory(x, 2 * sizeof *x->key);
+    x->rates = memory(x, sizeof *x->rates);
+    set_step(x, 1);
     x->embed.seqs = x->seqs;
     x->embed.word = mat_f32(parameter(x, x->table), s->words, s->h);
     x->embed.pos = mat_f32(parameter(x, MAX_LENGTH * s->h), MAX_LENGTH, s->h);
     x->embed.gamma = parameter(x, s->h);
     x->embed.beta = parameter(x, s->h);
     x->embed.eps = 1e-12f;
-    x->embed.drop = (struct drop){x->p, 1, x->seqs.row};
+    x->embed.drop = (struct drop){x->p, x->key, x->seqs.row};
     x->embed.y = at = activations(x, x->t, s->h);
     x->embed.stats = memory(x, (size_t)x->t * 2 * sizeof(float));
     x->layer = host_memory((size_t)s->layers, sizeof *x->layer);
     for (int64_t i = 0; i < s->layers; i++)
-        at = make_layer(x, &x->layer[i], at, (uint32_t)(2 + 3 * i));
+        at = make_layer(x, &x->layer[i], at);
     x->dy = activations(x, x->t, s->h);
     x->dx = activations(x, x->t, s->h);
     x->work = activations(x, x->t, s->h);
@@ -398,22 +413,22 @@ static inline int embed_back(struct bench *x)
     return x->b->embed_bwd(x->d, &b, &x->e);
 }
 
-static inline int update(struct bench *x, enum slot slot, int64_t t)
+static inline int update(struct bench *x, enum slot slot)
 {
     const struct param_run run[2] = {
         {.n = x->table, .lr_scale = 1, .touched = x->touched, .cols = x->s.h},
         {.at = x->table, .n = x->n - x->table, .lr_scale = 1, .keep_g = true}};
     const struct adamw a = {
         .p = x->flat[0], .g = x->flat[1], .m = x->flat[2], .v = x->flat[3], .run = run,
-        .n_run = 2, .lr = 2e-5f, .beta1 = 0.9f, .beta2 = 0.999f, .eps = 1e-8f, .clip = 1,
-        .t = t, .sumsq = x->sumsq};
+        .n_run = 2, .beta1 = 0.9f, .beta2 = 0.999f, .eps = 1e-8f, .clip = 1,
+        .step = x->rates, .sumsq = x->sumsq};
 
     return slot == SQNORM ? x->b->sqnorm(x->d, x->flat[1], run, 2, x->sumsq, &x->e)
                           : x->b->adamw(x->d, &a, &x->e);
 }
 
-/* Call i of the slot, in step t; it is not waited for. */
-static inline void launch(struct bench *x, enum slot slot, int64_t i, int64_t t)
+/* Call i of the slot; it is not waited for. */
+static inline void launch(struct bench *x, enum slot slot, int64_t i)
 {
     const bool norm = slot == NORM || slot == NORM_B;
     const struct layer *l = &x->layer[norm ? i / 2 : i];
@@ -434,7 +449,7 @@ static inline void launch(struct bench *x, enum slot slot, int64_t i, int64_t t)
     case ATTN_B: rc = x->b->attn_bwd(x->d, &attn, &x->e); break;
     case QKV_B: rc = linear_back(x, &l->qkv, x->dqkv, x->dy, true); break;
     case EMBED_B: rc = embed_back(x); break;
-    default: rc = update(x, slot, t); break;
+    default: rc = update(x, slot); break;
     }
     must(x, rc);
 }

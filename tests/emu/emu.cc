@@ -153,8 +153,8 @@ static std::vector<int> make_order(int n)
     return order;
 }
 
-void emu_launch(dim3 grid, dim3 block, size_t room, cudaStream_t,
-                const std::function<void()> &kernel)
+static void run_kernel(dim3 grid, dim3 block, size_t room,
+                       const std::function<void()> &kernel)
 {
     const int n = (int)(block.x * block.y * block.z);
     const std::vector<int> order = make_order(n);
@@ -200,6 +200,57 @@ void emu_launch(dim3 grid, dim3 block, size_t room, cudaStream_t,
     }
     for (const fiber &f : rest)
         fibers.push_back(f);
+}
+
+/* ---- the stream ---- */
+
+using work = std::function<void()>;
+struct graph {
+    std::vector<work> list;
+};
+
+static std::vector<work> stream;
+static int64_t submitted; /* numbers the work; the last in `stream` has this number */
+static graph *capturing;
+static bool spoiled; /* the capture saw a call that is not allowed in it */
+
+void emu_submit(work w)
+{
+    if (capturing) {
+        capturing->list.push_back(std::move(w));
+        return;
+    }
+    stream.push_back(std::move(w));
+    submitted++;
+}
+
+/* Runs what is in the stream up to number `last`. */
+static void drain(int64_t last)
+{
+    const int64_t first = submitted - (int64_t)stream.size() + 1;
+    const size_t n = last < first ? 0 : (size_t)(last - first + 1);
+    const std::vector<work> now(stream.begin(), stream.begin() + (long)n);
+
+    stream.erase(stream.begin(), stream.begin() + (long)n);
+    for (const work &w : now)
+        w();
+}
+
+/* A call that waits, or that touches memory: not while a capture is on. */
+static cudaError_t settle()
+{
+    if (capturing) {
+        spoiled = true;
+        return cudaErrorStreamCaptureUnsupported;
+    }
+    drain(submitted);
+    return cudaSuccess;
+}
+
+void emu_launch(dim3 grid, dim3 block, size_t room, cudaStream_t,
+                const std::function<void()> &kernel)
+{
+    emu_submit([=] { run_kernel(grid, block, room, kernel); });
 }
 
 /* ---- instructions ---- */
@@ -306,6 +357,10 @@ static size_t device_memory()
 }
 static cudaError_t take(void **p, size_t n)
 {
+    if (capturing) {
+        spoiled = true;
+        return cudaErrorStreamCaptureUnsupported;
+    }
     if (posix_memalign(p, 256, n)) /* to the byte, for the address sanitizer */
         return cudaErrorMemoryAllocation;
     memset(*p, 0xff, n);
@@ -317,6 +372,8 @@ cudaError_t cudaMalloc(void **p, size_t n)
 }
 cudaError_t cudaFree(void *p)
 {
+    if (settle() != cudaSuccess)
+        return cudaErrorStreamCaptureUnsupported;
     free(p);
     return cudaSuccess;
 }
@@ -336,12 +393,12 @@ cudaError_t cudaFreeHost(void *p)
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t n, cudaMemcpyKind,
                             cudaStream_t)
 {
-    memcpy(to, from, n);
+    emu_submit([=] { memcpy(to, from, n); });
     return cudaSuccess;
 }
 cudaError_t cudaMemsetAsync(void *to, int value, size_t n, cudaStream_t)
 {
-    memset(to, value, n);
+    emu_submit([=] { memset(to, value, n); });
     return cudaSuccess;
 }
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *s, unsigned)
@@ -355,23 +412,68 @@ cudaError_t cudaStreamDestroy(cudaStream_t)
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t)
 {
-    return cudaSuccess;
+    return settle();
 }
+/* An event is the number of the work before it. */
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *e, unsigned)
 {
-    *e = NULL;
+    *e = (cudaEvent_t)calloc(1, sizeof(int64_t));
     return cudaSuccess;
 }
-cudaError_t cudaEventDestroy(cudaEvent_t)
+cudaError_t cudaEventDestroy(cudaEvent_t e)
 {
+    free(e);
     return cudaSuccess;
 }
-cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t)
+cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t)
 {
+    *(int64_t *)e = submitted;
     return cudaSuccess;
 }
-cudaError_t cudaEventSynchronize(cudaEvent_t)
+cudaError_t cudaEventSynchronize(cudaEvent_t e)
 {
+    if (capturing)
+        return settle();
+    drain(*(int64_t *)e);
+    return cudaSuccess;
+}
+cudaError_t cudaStreamBeginCapture(cudaStream_t, cudaStreamCaptureMode)
+{
+    capturing = new graph;
+    spoiled = false;
+    return cudaSuccess;
+}
+cudaError_t cudaStreamEndCapture(cudaStream_t, cudaGraph_t *g)
+{
+    *g = spoiled ? NULL : (cudaGraph_t)capturing;
+    if (spoiled)
+        delete capturing;
+    capturing = NULL;
+    return spoiled ? cudaErrorStreamCaptureInvalidated : cudaSuccess;
+}
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *e, cudaGraph_t g, unsigned long long)
+{
+    *e = (cudaGraphExec_t) new graph(*(const graph *)g);
+    return cudaSuccess;
+}
+cudaError_t cudaGraphDestroy(cudaGraph_t g)
+{
+    delete (graph *)g;
+    return cudaSuccess;
+}
+/* What is in the stream already may need it. */
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t e)
+{
+    const cudaError_t why = settle();
+
+    if (why == cudaSuccess)
+        delete (graph *)e;
+    return why;
+}
+cudaError_t cudaGraphLaunch(cudaGraphExec_t e, cudaStream_t)
+{
+    for (const work &w : ((const graph *)e)->list)
+        emu_submit(w);
     return cudaSuccess;
 }
 cudaError_t cudaGetDeviceCount(int *n)
@@ -497,6 +599,43 @@ static float element_at(const void *p, cudaDataType type, int64_t i)
                                : ((const float *)p)[i];
 }
 
+struct product {
+    operation o;
+    layout a, b, c;
+    const void *from_a, *from_b;
+    void *to;
+    float alpha, beta;
+};
+
+static void multiply(const product &p)
+{
+    const layout &la = p.a, &lb = p.b, &lc = p.c;
+    const bool ta = p.o.turn_a == CUBLAS_OP_T, tb = p.o.turn_b == CUBLAS_OP_T;
+    const uint64_t m = lc.rows, n = lc.cols, k = ta ? la.rows : la.cols;
+
+    for (uint64_t j = 0; j < n; j++) {
+        for (uint64_t i = 0; i < m; i++) {
+            const int64_t at = (int64_t)(i + j * (uint64_t)lc.ld);
+            float sum = 0;
+
+            for (uint64_t x = 0; x < k; x++)
+                sum += element_at(p.from_a, la.type,
+                                  (int64_t)(ta ? x + i * la.ld : i + x * la.ld)) *
+                       element_at(p.from_b, lb.type,
+                                  (int64_t)(tb ? j + x * lb.ld : x + j * lb.ld));
+            sum *= p.alpha;
+            if (p.o.epilogue == CUBLASLT_EPILOGUE_BIAS)
+                sum += element_at(p.o.bias, lc.type, (int64_t)i);
+            if (p.beta != 0)
+                sum += p.beta * element_at(p.to, lc.type, at);
+            if (lc.type == CUDA_R_16BF)
+                ((__nv_bfloat16 *)p.to)[at] = __float2bfloat16_rn(sum);
+            else
+                ((float *)p.to)[at] = sum;
+        }
+    }
+}
+
 cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc,
                               const void *alpha, const void *a, cublasLtMatrixLayout_t da,
                               const void *b, cublasLtMatrixLayout_t db, const void *beta,
@@ -504,43 +643,27 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc,
                               cublasLtMatrixLayout_t dd, const cublasLtMatmulAlgo_t *,
                               void *, size_t, cudaStream_t)
 {
-    layout la, lb, lc;
-    operation o;
+    product p;
 
     (void)dd;
-    memcpy(&o, (void *)desc, sizeof o);
-    memcpy(&la, (void *)da, sizeof la);
-    memcpy(&lb, (void *)db, sizeof lb);
-    memcpy(&lc, (void *)dc, sizeof lc);
-    const bool ta = o.turn_a == CUBLAS_OP_T, tb = o.turn_b == CUBLAS_OP_T;
-    const uint64_t m = ta ? la.cols : la.rows, k = ta ? la.rows : la.cols;
-    const uint64_t n = tb ? lb.rows : lb.cols, kb = tb ? lb.cols : lb.rows;
+    memcpy(&p.o, (void *)desc, sizeof p.o);
+    memcpy(&p.a, (void *)da, sizeof p.a);
+    memcpy(&p.b, (void *)db, sizeof p.b);
+    memcpy(&p.c, (void *)dc, sizeof p.c);
+    p.from_a = a;
+    p.from_b = b;
+    p.to = d;
+    p.alpha = *(const float *)alpha;
+    p.beta = *(const float *)beta;
+    const bool ta = p.o.turn_a == CUBLAS_OP_T, tb = p.o.turn_b == CUBLAS_OP_T;
+    const uint64_t m = ta ? p.a.cols : p.a.rows, k = ta ? p.a.rows : p.a.cols;
+    const uint64_t n = tb ? p.b.rows : p.b.cols, kb = tb ? p.b.cols : p.b.rows;
 
-    if (k != kb || m != lc.rows || n != lc.cols || la.ld < (int64_t)la.rows ||
-        lb.ld < (int64_t)lb.rows || lc.ld < (int64_t)lc.rows || la.type != lb.type ||
-        c != d)
+    if (k != kb || m != p.c.rows || n != p.c.cols || p.a.ld < (int64_t)p.a.rows ||
+        p.b.ld < (int64_t)p.b.rows || p.c.ld < (int64_t)p.c.rows ||
+        p.a.type != p.b.type || c != d)
         return CUBLAS_STATUS_INVALID_VALUE;
-    for (uint64_t j = 0; j < n; j++) {
-        for (uint64_t i = 0; i < m; i++) {
-            const int64_t at = (int64_t)(i + j * (uint64_t)lc.ld);
-            float sum = 0;
-
-            for (uint64_t p = 0; p < k; p++)
-                sum +=
-                    element_at(a, la.type,
-                               (int64_t)(ta ? p + i * la.ld : i + p * la.ld)) *
-                    element_at(b, lb.type, (int64_t)(tb ? j + p * lb.ld : p + j * lb.ld));
-            sum *= *(const float *)alpha;
-            if (o.epilogue == CUBLASLT_EPILOGUE_BIAS)
-                sum += element_at(o.bias, lc.type, (int64_t)i);
-            if (*(const float *)beta != 0)
-                sum += *(const float *)beta * element_at(c, lc.type, at);
-            if (lc.type == CUDA_R_16BF)
-                ((__nv_bfloat16 *)d)[at] = __float2bfloat16_rn(sum);
-            else
-                ((float *)d)[at] = sum;
-        }
-    }
+    emu_submit([=] { multiply(p); });
     return CUBLAS_STATUS_SUCCESS;
 }
 }

@@ -6,6 +6,9 @@
  * rewrites the few things that are not C++), into a plug-in like the real one.  A block's
  * threads are coroutines; shuffles, matrix instructions and barriers wait for all threads
  * of the warp or block, and a barrier that some never reach ends the program.
+ * The stream is behind its caller as far as it can be: nothing runs before somebody waits
+ * for it, with the arguments that it was given.  What is submitted between the begin and
+ * the end of a capture is kept and runs at each launch of the graph.
  * EMU_ORDER=reverse or =mixed runs the threads in another order, which shows missing
  * barriers.  It says nothing about speed, and nothing about what cuBLASLt does beyond its
  * documentation.
@@ -50,6 +53,13 @@ extern char *emu_room; /* dynamic shared memory */
 
 void emu_launch(dim3 grid, dim3 block, size_t room, cudaStream_t stream,
                 const std::function<void()> &kernel);
+/* A kernel with its arguments as they are now. */
+template <class F, class... A> static inline std::function<void()> emu_frozen(F f, A... a)
+{
+    return [=] { f(a...); };
+}
+/* Puts work into the stream. */
+void emu_submit(std::function<void()> work);
 void emu_wait(bool whole_block);
 /* 64 bytes of each lane of the warp, seen by all of them. */
 char (*emu_exchange(const void *mine, size_t bytes))[64];

@@ -140,6 +140,23 @@ static inline struct mat acts(int64_t rows, int64_t cols, double size)
     return m;
 }
 
+/* Dropout at a site of some step, and that step's other numbers. */
+static inline struct drop dropped(float p, const struct row_id *row)
+{
+    uint32_t key[2];
+
+    philox_key(key, 77, 5, 3);
+    return (struct drop){p, bytes(key, sizeof key), row};
+}
+
+static inline const struct dev_step *step_of(float scale, float lr, int64_t t)
+{
+    struct dev_step s = {.scale = scale};
+
+    step_set_rates(&s, lr, 0.9f, 0.999f, t);
+    return bytes(&s, sizeof s);
+}
+
 /* Takes a result off the device. */
 static inline void take(const char *name, const void *p, int64_t n, enum dtype t)
 {
@@ -270,7 +287,6 @@ static inline bool open_side(struct side *s, const struct dev_options *o)
     }
     s->act = s->b->activations(s->d);
     now = s;
-    NEED(s->b->set_step(s->d, 77, 5, &s->e));
     return true;
 }
 

@@ -7,7 +7,7 @@
 static void vocab_case(const void *arg)
 {
     const int64_t *s = arg, r = s[0], h = s[1], v = s[2];
-    struct vocab_loss f = {.scale = 0.25f, .gradient = true};
+    struct vocab_loss f = {.step = step_of(0.25f, 0, 1), .gradient = true};
     int32_t *label = host((size_t)r, sizeof *label);
 
     for (int64_t i = 0; i < r; i++)
@@ -50,7 +50,7 @@ static void loss_case(const void *arg)
 {
     const struct loss_shape *s = arg;
     const int64_t n = s->rows * s->classes;
-    struct loss f = {.kind = s->kind, .scale = 0.125f};
+    struct loss f = {.kind = s->kind, .step = step_of(0.125f, 0, 1)};
     int32_t *label = host((size_t)s->rows, sizeof *label);
     float *weight = numbers(s->rows, 1), *target = numbers(n, 1);
 
@@ -100,12 +100,11 @@ static void update_case(const void *arg)
                       .g = g.p,
                       .run = &run,
                       .n_run = 1,
-                      .lr = 0.05f,
                       .beta1 = 0.9f,
                       .beta2 = 0.999f,
                       .eps = 1e-8f,
                       .clip = 1,
-                      .t = 1};
+                      .step = step_of(1, 0.05f, 1)};
     double *sumsq = bytes(NULL, sizeof *sumsq);
 
     (void)arg;
@@ -140,7 +139,7 @@ static void adamw_case(const void *arg)
     float *g = numbers(n, 0.3), *m = numbers(n, 0.1), *v = numbers(n, 0.1);
     struct param_run run[2] = {{.n = table, .lr_scale = 1, .cols = cols},
                                {.at = table, .n = n - table, .decay = 0.1f, .lr_scale = 0.5f}};
-    struct adamw a = {.p = p.p, .run = run, .n_run = 2, .lr = 1e-2f, .beta1 = 0.9f,
+    struct adamw a = {.p = p.p, .run = run, .n_run = 2, .beta1 = 0.9f,
                       .beta2 = 0.999f, .eps = 1e-8f, .clip = 1};
     double *sumsq = bytes(NULL, sizeof *sumsq);
 
@@ -157,7 +156,8 @@ static void adamw_case(const void *arg)
     a.m = bytes(m, (size_t)n * 4);
     a.v = bytes(v, (size_t)n * 4);
     a.sumsq = sumsq;
-    for (a.t = 3; a.t < 6; a.t++) {
+    for (int t = 3; t < 6; t++) {
+        a.step = step_of(1, 1e-2f, t);
         NEED(now->b->sqnorm(now->d, a.g, run, 2, sumsq, &now->e));
         NEED(now->b->adamw(now->d, &a, &now->e));
         NEED(now->b->put(now->d, a.g, g, (size_t)n * 4, &now->e));

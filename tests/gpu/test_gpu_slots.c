@@ -111,7 +111,7 @@ static void attn_case(const void *arg)
     const int64_t t = seqs.n_tok, h = s->heads * s->width;
     struct attn f = {.seqs = seqs, .heads = (int32_t)s->heads,
                      .scale = (float)(1 / sqrt((double)s->width)),
-                     .drop = {s->p, 3, seqs.row}};
+                     .drop = dropped(s->p, seqs.row)};
     struct attn_bwd b = {.fwd = &f};
 
     f.qkv = acts(t, 3 * h, 2);
@@ -185,7 +185,7 @@ static void norm_case(const void *arg)
     const struct row_shape *s = arg;
     const struct seqs seqs = places(s->l);
     const int64_t t = seqs.n_tok, h = s->h;
-    struct add_norm f = {.eps = 1e-5f, .drop = {s->p, 3, seqs.row}};
+    struct add_norm f = {.eps = 1e-5f, .drop = dropped(s->p, seqs.row)};
     struct add_norm_bwd b = {.fwd = &f};
 
     f.x = acts(t, h, 2);
@@ -219,7 +219,7 @@ static void embed_case(const void *arg)
     const int64_t t = seqs.n_tok, h = s->h;
     int32_t *ids = host(3 * (size_t)t, sizeof *ids), *positions = ids + t,
             *types = positions + t;
-    struct embed f = {.seqs = seqs, .eps = 1e-5f, .drop = {s->p, 3, seqs.row}};
+    struct embed f = {.seqs = seqs, .eps = 1e-5f, .drop = dropped(s->p, seqs.row)};
     struct embed_bwd b = {.fwd = &f};
 
     for (int64_t i = 0; i < t; i++) {

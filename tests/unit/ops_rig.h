@@ -78,7 +78,6 @@ static inline uint64_t rig_suite(const struct backend *b, int index, int threads
     if (!r.d)
         abort();
     r.bits_only = threads > 1;
-    NEED(b->set_step(r.d, rig_seed, RIG_STEP, &r.e));
     suite();
     rig_reset();
     b->close(r.d);
@@ -272,6 +271,21 @@ static inline void ref_norm(const double *x, const double *gamma, const double *
         square += (x[i] - mean) * (x[i] - mean) / (double)n;
     for (int64_t i = 0; i < n; i++)
         y[i] = (x[i] - mean) / sqrt(square + eps) * gamma[i] + beta[i];
+}
+
+/* Dropout at a site, as the device gets it. */
+static inline struct drop rig_drop(float p, uint32_t site, const struct row_id *row)
+{
+    uint32_t key[2];
+
+    philox_key(key, rig_seed, RIG_STEP, site);
+    return (struct drop){p, rig_bytes(key, sizeof key), row};
+}
+
+/* The numbers of a step on the device. */
+static inline const struct dev_step *rig_step(struct dev_step s)
+{
+    return rig_bytes(&s, sizeof s);
 }
 
 /* What dropout multiplies element (row, j) with; head is 0 but for attention. */

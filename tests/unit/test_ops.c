@@ -280,7 +280,7 @@ static void attn_one(const struct lengths *l, int64_t heads, int64_t width, floa
     c.qkv = rig_input(t * 3 * h, 1.5);
     c.r = rig_input(t * h, 1);
     c.y = rig_doubles(t * h);
-    f.drop = (struct drop){p, SITE, f.seqs.row};
+    f.drop = rig_drop(p, SITE, f.seqs.row);
     f.qkv = rig_mat(c.qkv, t, 3 * h);
     f.y = rig_mat(NULL, t, h);
     f.lse = rig_floats(NULL, heads * t);

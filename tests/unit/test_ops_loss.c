@@ -49,8 +49,9 @@ static double loss_value(const void *ctx)
 static void loss_one(enum loss_kind kind, int64_t rows, int64_t classes, bool weighted)
 {
     struct loss_case c = {.kind = kind, .r = rows, .c = classes, .scale = 0.125};
-    struct loss f = {.kind = kind, .scale = 0.125f, .gradient = false};
+    struct loss f = {.kind = kind, .gradient = false};
 
+    f.step = rig_step((struct dev_step){.scale = 0.125f});
     c.z = rig_input(rows * classes, 5);
     c.target = rig_input(rows * classes, 1);
     c.row = rig_doubles(rows);
@@ -130,7 +131,7 @@ static void vocab_check_best(const struct vocab_case *c, const int32_t *device)
 static void vocab_one(int64_t rows, int64_t h, int64_t v, int64_t chunk)
 {
     struct vocab_case c = {.r = rows, .h = h, .v = v, .scale = 0.25};
-    struct vocab_loss f = {.scale = 0.25f};
+    struct vocab_loss f = {.step = rig_step((struct dev_step){.scale = 0.25f})};
     double *dw = rig_input(v * h, 0.01), *db = rig_input(v, 0.01);
 
     c.x = rig_input(rows * h, 2);
@@ -202,15 +203,15 @@ static void update_inputs(struct update_case *c, double decay, bool untouched)
     c->run[1] = (struct param_run){.at = ROWS * COLS, .n = DENSE, .lr_scale = 1};
 }
 
-static void ref_adamw(struct update_case *c, const struct adamw *a, double norm)
+static void ref_adamw(struct update_case *c, const struct adamw *a, int64_t t, double norm)
 {
     const double factor = a->clip > 0 ? fmin(1, (double)a->clip / (norm + 1e-6)) : 1;
-    const double c1 = 1 - pow((double)a->beta1, (double)a->t);
-    const double c2 = 1 - pow((double)a->beta2, (double)a->t);
+    const double c1 = 1 - pow((double)a->beta1, (double)t);
+    const double c2 = 1 - pow((double)a->beta2, (double)t);
 
     for (int i = 0; i < FLAT; i++) {
         const struct param_run *r = &c->run[i >= ROWS * COLS];
-        const double lr = (double)a->lr * (double)r->lr_scale, g = c->g[i] * factor;
+        const double lr = (double)0.01f * (double)r->lr_scale, g = c->g[i] * factor;
 
         c->m[i] = (double)a->beta1 * c->m[i] + (1 - (double)a->beta1) * g;
         c->v[i] = (double)a->beta2 * c->v[i] + (1 - (double)a->beta2) * g * g;
@@ -223,13 +224,12 @@ static void ref_adamw(struct update_case *c, const struct adamw *a, double norm)
 static void adamw_one(double decay, bool untouched, float clip, int64_t t)
 {
     struct update_case c;
-    struct adamw a = {.lr = 0.01f,
-                      .beta1 = 0.9f,
+    struct adamw a = {.beta1 = 0.9f,
                       .beta2 = 0.999f,
                       .eps = 1e-8f,
                       .clip = clip,
-                      .t = t,
                       .n_run = 2};
+    struct dev_step step = {0};
     double *sumsq, norm, got;
     const float *p;
     float *before;
@@ -240,6 +240,8 @@ static void adamw_one(double decay, bool untouched, float clip, int64_t t)
     a.m = rig_floats(c.m, FLAT);
     a.v = rig_floats(c.v, FLAT);
     a.run = c.run;
+    step_set_rates(&step, 0.01f, a.beta1, a.beta2, t);
+    a.step = rig_step(step);
     a.sumsq = sumsq = rig_bytes(NULL, sizeof *sumsq);
     before = rig_down(a.p, FLAT);
     norm = sqrt(ref_dot(c.g, c.g, FLAT));
@@ -247,7 +249,7 @@ static void adamw_one(double decay, bool untouched, float clip, int64_t t)
     NEED(rig->b->get(rig->d, &got, sumsq, sizeof got, &rig->e));
     CHECK_MSG(fabs(sqrt(got) - norm) < 1e-9 * norm, "%g, not %g", sqrt(got), norm);
     NEED(rig->b->adamw(rig->d, &a, &rig->e));
-    ref_adamw(&c, &a, norm);
+    ref_adamw(&c, &a, t, norm);
     p = rig_down(a.p, FLAT);
     for (int i = 0; i < ROWS * COLS; i++) /* not a bit of an untouched row may change */
         CHECK(c.touched[i / COLS] || decay > 0 ||

@@ -37,7 +37,7 @@ static void norm_one(const struct lengths *l, int64_t h, float p, bool residual)
     struct norm_case c = {.at = rig_places(l), .h = h, .p = p, .eps = 1e-5f};
     const struct seqs seqs = rig_seqs(&c.at);
     const int64_t t = c.at.t;
-    struct add_norm f = {.eps = c.eps, .drop = {p, SITE, seqs.row}};
+    struct add_norm f = {.eps = c.eps, .drop = rig_drop(p, SITE, seqs.row)};
     struct add_norm_bwd b = {.fwd = &f};
     double *dgamma = rig_input(h, 0.1), *dbeta = rig_input(h, 0.1);
 
@@ -95,7 +95,7 @@ static void test_dropout(void)
         for (size_t w = 0; w < sizeof widths / sizeof *widths; w++) {
             const struct places at = rig_places(&row_shapes[i]);
             const struct seqs seqs = rig_seqs(&at);
-            const struct drop drop = {0.4f, SITE, seqs.row}, none = {0, SITE, NULL};
+            const struct drop drop = rig_drop(0.4f, SITE, seqs.row), none = {0};
             const int64_t n = at.t * widths[w];
             double *x = rig_input(n, 1), *y = rig_doubles(n);
             const struct mat mx = rig_mat(x, at.t, widths[w]);
@@ -188,7 +188,7 @@ static void embed_one(const struct lengths *l, int64_t h, float p, bool type)
         f.type = rig_mat(c.type, TYPES, h);
     f.gamma = rig_floats(c.gamma, h);
     f.beta = rig_floats(c.beta, h);
-    f.drop = (struct drop){p, SITE, f.seqs.row};
+    f.drop = rig_drop(p, SITE, f.seqs.row);
     f.y = rig_mat(NULL, t, h);
     f.stats = rig_floats(NULL, 2 * t);
     NEED(rig->b->embed(rig->d, &f, &rig->e));

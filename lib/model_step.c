@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * model_step: the steps of training (L4).
+ *
+ * A step has parts: micro-batches, the last of which brings the update.  What a part does on
+ * the device depends on its sizes and on a few flags; everything else that changes lies in
+ * the block of its inputs.  So a device that can record its work (dev_behind) runs a part
+ * whose like it has seen as one piece, without a call for each op.
+ *
+ * On such a device a part is under way while the host makes the next one: it is collected
+ * one part later.  The copy of a batch, some 20 bytes a token, goes in line with the rest: a
+ * second block of inputs would let it run beside the update before it and save a few
+ * microseconds a step, but take two records for each size.  The update itself cannot begin
+ * beside the backward pass, because clipping needs the norm of all gradients, and the next
+ * forward pass needs all of it: nothing in a step is left to run beside it.
+ */
+#include "model_int.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---- the update ---- */
+
+enum { MAX_RUNS = 5 };
+
+static void add_run(struct param_run *run, int *n, int64_t from, int64_t to, double decay)
+{
+    const struct param_run r = {
+        .at = from, .n = to - from, .decay = (float)decay, .lr_scale = 1};
+
+    if (from < to)
+        run[(*n)++] = r;
+}
+
+/*
+ * The word embedding; position and type; the linear layers, whose gradients are written over
+ * and not added up from zero; an untied decoder; all vectors.
+ */
+static int make_runs(const struct model *m, double decay, struct param_run run[MAX_RUNS])
+{
+    const struct params *p = &m->params;
+    const struct param *word = params_find(p, PARAM_WORD, 0);
+    int n = 0;
+
+    add_run(run, &n, 0, word->n, decay);
+    if (m->touched) {
+        run[0].touched = m->touched;
+        run[0].cols = word->cols;
+    }
+    add_run(run, &n, word->n, p->linear, decay);
+    add_run(run, &n, p->linear, p->linear_end, decay);
+    run[n - 1].keep_g = true;
+    add_run(run, &n, p->linear_end, p->matrices, decay);
+    add_run(run, &n, p->matrices, p->size, 0);
+    return n;
+}
+
+/*
+ * The norm and the update.  `stale`: no part of this step had rows, so that the linear
+ * layers still hold the gradients of the step before.
+ */
+static int issue_update(struct model *m, const struct model_update *u, bool stale,
+                        struct err *e)
+{
+    const struct ops *o = &m->ops;
+    const struct params *p = &m->params;
+    struct param_run run[MAX_RUNS];
+    const int n_run = make_runs(m, u->weight_decay, run);
+    const struct adamw adamw = {.p = m->p,
+                                .g = m->g,
+                                .m = m->m,
+                                .v = m->v,
+                                .run = run,
+                                .n_run = n_run,
+                                .beta1 = (float)u->beta1,
+                                .beta2 = (float)u->beta2,
+                                .eps = (float)u->eps,
+                                .clip = (float)u->clip,
+                                .step = m->in.step,
+                                .sumsq = m->out.sumsq};
+
+    if (stale && o->be->zero(o->dev, m->g + p->linear,
+                             (size_t)(p->linear_end - p->linear) * sizeof *m->g, e))
+        return -1;
+    return o->be->sqnorm(o->dev, m->g, run, n_run, m->out.sumsq, e) ||
+                   o->be->adamw(o->dev, &adamw, e)
+               ? -1
+               : 0;
+}
+
+/* ---- a part ---- */
+
+/* What a part does; equal work has equal bytes. */
+struct work {
+    int32_t n_tok, n_seq, max_len, n_rows;
+    int32_t first, stale, update;
+    float beta1, beta2, eps, clip, decay; /* of the update: in its descriptors */
+};
+_Static_assert(sizeof(struct work) <= DEV_KEY, "the key of a part's work");
+
+static struct work work_of(const struct model *m, const struct pass *pass,
+                           const struct model_update *u)
+{
+    const struct work w = {.n_tok = pass->seqs.n_tok,
+                           .n_seq = pass->seqs.n_seq,
+                           .max_len = pass->seqs.max_len,
+                           .n_rows = pass->n_rows,
+                           .first = pass->first,
+                           .stale = m->stale,
+                           .update = u != NULL,
+                           .beta1 = u ? (float)u->beta1 : 0,
+                           .beta2 = u ? (float)u->beta2 : 0,
+                           .eps = u ? (float)u->eps : 0,
+                           .clip = u ? (float)u->clip : 0,
+                           .decay = u ? (float)u->weight_decay : 0};
+
+    return w;
+}
+
+static int issue(struct model *m, const struct pass *pass, const struct model_update *u,
+                 struct err *e)
+{
+    if (pass->n_rows > 0 &&
+        (bert_forward(m, pass, e) || head_forward(m, pass, e) || head_loss(m, pass, true, e) ||
+         head_backward(m, pass, e) || bert_backward(m, pass, e)))
+        return -1;
+    return u ? issue_update(m, u, m->stale && pass->n_rows == 0, e) : 0;
+}
+
+/* Runs a part, from a record of it where the device has one. */
+static int run_part(struct model *m, const struct pass *pass, const struct model_update *u,
+                    struct err *e)
+{
+    const struct dev_behind *behind = m->ops.be->behind;
+    const struct work w = work_of(m, pass, u);
+
+    if (!behind)
+        return issue(m, pass, u, e);
+    for (;;) {
+        const int known = behind->replay(m->ops.dev, &w, sizeof w, e);
+        int rc, end;
+
+        if (known)
+            return known < 0 ? -1 : 0;
+        rc = issue(m, pass, u, e);
+        end = behind->replay_end(m->ops.dev, rc != 0, e);
+        if (end <= 0)
+            return end;
+        err_clear(e); /* it could not be recorded: once more without */
+    }
+}
+
+/* What changes with every step, and the batch, into a slot. */
+static int fill_slot(struct model *m, struct slot *s, const struct batch *b,
+                     const struct model_part *part, struct pass *pass, struct err *e)
+{
+    const struct model_update *u = part->update;
+
+    s->in.step->scale = (float)part->scale;
+    if (u)
+        step_set_rates(s->in.step, (float)u->lr, (float)u->beta1, (float)u->beta2, u->t);
+    for (int64_t site = 0; site < model_sites(m); site++)
+        philox_key(s->in.key[site], m->seed, part->step, (uint32_t)site);
+    s->n_rows = 0;
+    s->scale = part->scale;
+    s->update = u != NULL;
+    if (!b || b->n_rows == 0)
+        return 0;
+    if (batch_fill(m, s, b, true, pass, e))
+        return -1;
+    s->n_rows = b->n_rows;
+    if (m->ops.be->behind && !pad_batch(m, s, pass))
+        return err_set(e, ERR_INTERNAL, "a padded batch of %d tokens is beyond what was "
+                       "reserved", pass->seqs.n_tok);
+    return 0;
+}
+
+int model_submit(struct model *m, const struct batch *b, const struct model_part *part,
+                 struct err *e)
+{
+    const struct backend *be = m->ops.be;
+    struct slot *s = &m->slot[m->next];
+    struct pass pass = {.train = true};
+
+    if (!m->train || m->pending == m->n_slots)
+        return err_set(e, ERR_INTERNAL, "a step of training without memory for it");
+    if (fill_slot(m, s, b, part, &pass, e))
+        return -1;
+    if (be->behind ? be->behind->send(m->ops.dev, m->in_dev, s->in_block, m->in_bytes, e)
+                   : be->put(m->ops.dev, m->in_dev, s->in_block, m->in_bytes, e))
+        return -1;
+    /* The update leaves gradients in the linear layers, and the next batch writes over them. */
+    pass.first = m->stale && pass.n_rows > 0;
+    if ((pass.n_rows > 0 || part->update) && run_part(m, &pass, part->update, e))
+        return -1;
+    if (pass.n_rows > 0)
+        m->stale = false;
+    if (part->update)
+        m->stale = true;
+    if (be->behind && be->behind->fetch(m->ops.dev, s->out_block, m->out_dev, m->out_bytes,
+                                        m->next, e))
+        return -1;
+    m->next = (m->next + 1) % m->n_slots;
+    m->pending++;
+    return 0;
+}
+
+int model_collect(struct model *m, struct loss_sum *sum, double *norm, struct err *e)
+{
+    const struct backend *be = m->ops.be;
+    const int at = (m->next + m->n_slots - m->pending) % (m->n_slots ? m->n_slots : 1);
+    const struct slot *s = &m->slot[at];
+
+    if (m->pending == 0)
+        return err_set(e, ERR_INTERNAL, "no part of a step is under way");
+    m->pending--;
+    if (be->behind ? be->behind->await(m->ops.dev, at, e)
+                   : be->get(m->ops.dev, s->out_block, m->out_dev, m->out_bytes, e))
+        return -1;
+    if (sum)
+        add_losses(m, s, NULL, sum);
+    if (norm && s->update)
+        *norm = sqrt(*s->out.sumsq);
+    return 0;
+}
+
+int model_slots(const struct model *m)
+{
+    return m->n_slots;
+}
+
+int64_t model_replays(const struct model *m)
+{
+    const struct dev_behind *behind = m->ops.be->behind;
+
+    return behind ? behind->replays(m->ops.dev) : 0;
+}
+
+/* ---- one half at a time ---- */
+
+int model_gradient(struct model *m, const struct batch *b, double scale, uint32_t step,
+                   struct loss_sum *sum, struct err *e)
+{
+    const struct model_part part = {.step = step, .scale = scale};
+
+    return model_submit(m, b, &part, e) || model_collect(m, sum, NULL, e) ? -1 : 0;
+}
+
+int model_update(struct model *m, const struct model_update *u, double *norm, struct err *e)
+{
+    const struct model_part part = {.step = (uint32_t)u->t, .update = u};
+
+    return model_submit(m, NULL, &part, e) || model_collect(m, NULL, norm, e) ? -1 : 0;
+}
