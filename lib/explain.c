@@ -160,20 +160,14 @@ static size_t reads_as(const uint8_t *p, size_t n, const uint8_t *word, size_t l
     return at;
 }
 
-/*
- * Where a word is in the normalized text: where the encoder points, else the next place that
- * reads like it, with or without a blank that was put in front.
- */
-static struct explain_range find_word(const struct explainer *x, const uint8_t *word, size_t n)
+/* The next place that reads like a word, with or without a blank that was put in front. */
+static struct explain_range search_word(const struct explainer *x, const uint8_t *word, size_t n)
 {
     const uint8_t *normal = (const uint8_t *)x->out->normal.data;
     const size_t window = x->cursor + n + WINDOW;
     const size_t end = x->base + x->n_made < window ? x->base + x->n_made : window;
-    const uintptr_t at = (uintptr_t)word - (uintptr_t)x->made;
     size_t used, skip = 0;
 
-    if ((uintptr_t)word >= (uintptr_t)x->made && at + n <= x->n_made)
-        return (struct explain_range){x->base + at, x->base + at + n, true};
     if (n > 0 && is_blank(utf8_next(word, n, &used)))
         skip = used;
     for (size_t from = x->cursor; from < end; from++) {
@@ -185,6 +179,46 @@ static struct explain_range find_word(const struct explainer *x, const uint8_t *
             return (struct explain_range){from, from + (whole ? whole : rest), true};
     }
     return (struct explain_range){0};
+}
+
+/* Whether p[0..n-1] is in the normalized text at hand. */
+static bool is_made(const struct explainer *x, const uint8_t *p, size_t n)
+{
+    return (uintptr_t)p >= (uintptr_t)x->made &&
+           (uintptr_t)p - (uintptr_t)x->made + n <= x->n_made;
+}
+
+/*
+ * The place of the word of an event.  *word is that of its bytes where byte-level rules have
+ * spelled them as letters.
+ */
+static int find_word(struct explainer *x, struct encoder_event *word,
+                     struct explain_range *normal, struct err *e)
+{
+    if (is_made(x, word->p, word->n)) {
+        const size_t at = x->base + (size_t)(word->p - x->made);
+
+        *normal = (struct explain_range){at, at + word->n, true};
+        return 0;
+    }
+    if (x->t->decoder == DECODE_BYTES) {
+        bool letters = true;
+
+        buf_reset(&x->spelling);
+        for (size_t i = 0, used; letters && i < word->n; i += used) {
+            const int byte = bpe_byte(utf8_next(word->p + i, word->n - i, &used));
+
+            letters = byte >= 0;
+            if (letters && buf_putc(&x->spelling, (char)byte, e))
+                return -1;
+        }
+        if (letters && word->n) {
+            word->p = (const uint8_t *)x->spelling.data;
+            word->n = x->spelling.len;
+        }
+    }
+    *normal = search_word(x, word->p, word->n);
+    return 0;
 }
 
 /* ---- why words are split ---- */
@@ -418,6 +452,7 @@ static int add_word(struct explainer *x, const struct encoder_event *event,
 static int see(void *ctx, const struct encoder_event *event, struct err *e)
 {
     struct explainer *x = ctx;
+    struct encoder_event word = *event;
     struct explain_range normal;
 
     switch (event->kind) {
@@ -428,17 +463,18 @@ static int see(void *ctx, const struct encoder_event *event, struct err *e)
     case ENCODER_NORMALIZED:
         return add_normalized(x, event->p, event->n, e);
     case ENCODER_ADDED:
-        if (!event->raw)
+        if (!event->raw || is_made(x, event->p, event->n))
             break;
         normal = (struct explain_range){x->out->normal.len, x->out->normal.len + event->n, true};
         return add_raw(x, event->p, event->n, e) || add_word(x, event, normal, e) ? -1 : 0;
     case ENCODER_WORD:
         break;
     }
-    normal = find_word(x, event->p, event->n);
+    if (find_word(x, &word, &normal, e))
+        return -1;
     if (normal.known)
         x->cursor = normal.to;
-    return add_word(x, event, normal, e);
+    return add_word(x, &word, normal, e);
 }
 
 /* The ids that nobody watched being made must be the same. */
