@@ -247,6 +247,8 @@ $(BUNDLE_LIBEXEC):
 	$(SAY_LINK)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(BUNDLE_LDFLAGS) -o $@ $(filter %.o,$^) $(LIBS_model)
 bundle-programs: $(BUNDLE_LIBEXEC)
+	@rm -rf $(filter-out $(BUNDLE_LIBEXEC) $(BUNDLE_TOOLS),$(wildcard $(BUNDLED)/libexec/* \
+	    $(BUNDLED)/bin/*))
 	@$(MAKE) --no-print-directory BIN='$(BUNDLED)/bin' RELOCATABLE=yes tools
 bundle-folder: bundle-programs
 	@CUDA_HOME='$(CUDA_HOME)' BUNDLE_CUDA='$(BUNDLE_CUDA)' sh pipelines/bundle.sh fill $(BUNDLED) \
@@ -280,6 +282,5 @@ clean:
 	rm -rf $(O) $(O)-asan $(TOOLS:%=$(BIN)/%) $(PLUGIN)
 
 .PHONY: all tools cuda gpu-tests check-gpu check-emu bench-gpu bundle bundle-folder \
-        bundle-programs units deps check check-asan demo parity \
-        parity-tools bench bench-ops fuzz fuzzers lint install uninstall clean
+        bundle-programs units deps check check-asan demo parity parity-tools bench bench-ops fuzz fuzzers lint install uninstall clean
 -include $(shell find $(O) -name '*.d' 2>/dev/null)

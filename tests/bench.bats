@@ -23,7 +23,7 @@ print(eval(sys.argv[1]))' "$1"; }
     same "$(value 'sorted(r)')" "['attention', 'base_512', 'cola_job', 'cola_step', 'itpt', 'large_512', 'score_512', 'score_cola']"
     same "$(value '[c for c in r if "error" in r[c] or not r[c]["ours"] > 0]')" "[]"
     same "$(grep -c '^| ' out/table.md)" 9
-    ! grep -q failed out/table.md
+    same "$(grep -c failed out/table.md)" 0
     # tokens and operations of a step: 4 records of 12 tokens and two specials, two layers of 64
     same "$(value 'r["base_512"]["notes"]["tokens_a_step"]')" 56
     same "$(value '"%.3e" % (r["base_512"]["tflop"] * 1e12)')" \

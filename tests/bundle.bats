@@ -75,7 +75,7 @@ chain() {
     cp -a "$AT" moved
     chain "$PWD/moved" one
     LD_DEBUG=libs LD_DEBUG_OUTPUT=$PWD/ld moved/bin/score --help >/dev/null
-    ! grep -F "$AT" ld.*
+    same "$(grep -hF "$AT" ld.*)" ""
 }
 
 @test "it runs where there is libc and nothing else" {

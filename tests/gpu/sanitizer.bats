@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # compute-sanitizer over the kernels, where it is installed; see tests/gpu/run.
 
-setup_file() {
+setup() {
     command -v compute-sanitizer >/dev/null || skip "no compute-sanitizer"
     [ -z "${EMU_ORDER-}" ] || skip "the emulator is no GPU"
 }
@@ -12,7 +12,9 @@ sanitize() {
     BERTUTILS_TEST_SMALL=1 timeout -s INT "${GPU_SANITIZER_TIME:-100}" \
         compute-sanitizer --tool "$1" --error-exitcode 86 "$2" >"$BATS_TEST_TMPDIR/out" 2>&1 || status=$?
     tail -n 30 "$BATS_TEST_TMPDIR/out"
-    ! grep -q '^========= .*\(Invalid\|hazard\|Uninitialized\|Barrier error\)' "$BATS_TEST_TMPDIR/out"
+    if grep -qE '^========= .*(Invalid|hazard|Uninitialized|Barrier error)' "$BATS_TEST_TMPDIR/out"; then
+        return 1
+    fi
     if grep -qiE 'not supported|Internal Sanitizer Error|unable to' "$BATS_TEST_TMPDIR/out"; then
         skip "compute-sanitizer does not work here"
     fi

@@ -10,6 +10,7 @@
 #   profile/, profile.txt  tests/bench/gpu/profile.sh
 # The parts have time limits: nine minutes in all; with QUICK=1 about four.
 #   $SESSION_PARTS   [check bench profile]
+#   $BENCH_GPU       more options of tests/bench/gpu/run
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -18,9 +19,9 @@ mkdir -p "$out" || exit 1
 out=$(cd "$out" && pwd)
 began=$(date +%s)
 quick=
-check_time=200 bench_time=240 profile_time=25
+check_time=150 bench_time=240 profile_time=25
 if [ -n "${QUICK-}" ]; then
-    quick=--quick check_time=120 bench_time=115 profile_time=12
+    quick=--quick check_time=80 bench_time=100 profile_time=12
 fi
 
 say() { echo "== $(($(date +%s) - began)) s: $*"; }
@@ -63,12 +64,12 @@ part() { # part NAME COMMAND...
 
 machine >"$out/machine.txt" 2>&1
 cat "$out/machine.txt"
-GPU_SANITIZER_TIME=$((check_time / 3))
+GPU_SANITIZER_TIME=$((check_time / 8))
 export GPU_SANITIZER_TIME PROFILE_TIME=$profile_time
 # shellcheck disable=SC2086
-part check timeout "$((check_time + 60))" sh "$here/run" "$units" "$programs"
+part check timeout "$((check_time + 50))" sh "$here/run" "$units" "$programs"
 # shellcheck disable=SC2086
-part bench timeout "$((bench_time + 30))" sh "$root/tests/bench/gpu/run" --out "$out" --limit "$bench_time" $quick
+part bench timeout "$((bench_time + 20))" sh "$root/tests/bench/gpu/run" --out "$out" --limit "$bench_time" $quick ${BENCH_GPU-}
 part profile sh "$root/tests/bench/gpu/profile.sh" "$out/profile"
 say "done: $out"
 exit $status

@@ -54,7 +54,8 @@ class Watch(threading.Thread):
         super().__init__(daemon=True)
         self.used = None
         if setting.device == "cuda":
-            self.used = setting.torch.gpu_memory_used if setting.torch else memory_of_smi
+            smi = memory_of_smi if shutil.which("nvidia-smi") else None
+            self.used = setting.torch.gpu_memory_used if setting.torch else smi
         self.peak, self.done = 0, threading.Event()
         self.before = self.used() if self.used else 0
 
@@ -402,7 +403,8 @@ def figure(value):
 
 
 def table(results, machine):
-    lines = [f"{machine['gpu']}, {machine['versions']}; bertutils {machine['ours']}", "",
+    shapes = ", shapes of toys: no figure means anything" if machine["tiny"] else ", quick" if machine["quick"] else ""
+    lines = [f"{machine['gpu']}, {machine['versions']}; bertutils {machine['ours']}{shapes}", "",
              "| case | unit | bertutils | PyTorch's best | ratio | TFLOP/s | best way |", "|---|---|---|---|---|---|---|"]
     for name, r in results.items():
         if "error" in r:
@@ -416,12 +418,17 @@ def table(results, machine):
     for name, r in results.items():
         for lengths, row in r.get("notes", {}).get("by_lengths", {}).items():
             ours = " + ".join(figure(t) for t in row["ours_ms"])
-            best = row["torch_ms"].get(row["torch_best"], [])
-            lines.append(f"attention, {lengths}: {ours} ms, PyTorch {' + '.join(map(figure, best))} ms ({row['torch_best']})")
+            line, best = f"attention, {lengths}: {ours} ms", row["torch_best"]
+            if best:
+                line += f"; PyTorch {' + '.join(map(figure, row['torch_ms'][best]))} ms ({best}); ratio {figure(row['ratio'])}"
+            lines.append(line)
         notes = r.get("notes", {})
+        if notes.get("torch_without_import_and_saving"):
+            lines.append(f"{name}: of PyTorch's time {figure(notes['torch_without_import_and_saving'])} s are training and "
+                         "evaluation, without import, loading and saving")
         if notes.get("ours_device_memory_mb"):
-            lines.append(f"{name}: {notes['ours_device_memory_mb']} MB of the device; {notes['ours_memory_announced']}; "
-                         f"PyTorch {notes.get('torch_memory_mb', '')}")
+            lines.append(f"{name}: {notes['ours_device_memory_mb']} MB of the device, context included; "
+                         f"{notes['ours_memory_announced']}; PyTorch, tensors alone: {notes.get('torch_memory_mb', '')}")
     return "\n".join(lines) + "\n"
 
 

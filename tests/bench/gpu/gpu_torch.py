@@ -109,7 +109,8 @@ class Trainer:
         config = AutoConfig.from_pretrained(folder)
         if task != "mlm":
             config.num_labels = 2
-        self.model = kind.from_config(config, attn_implementation=attention, dtype=dtype).to(device).train()
+        with torch.device(device):
+            self.model = kind.from_config(config, attn_implementation=attention, dtype=dtype).train()
         self.weights = [p for p in self.model.parameters() if p.requires_grad]
         self.masters = [p.detach().float().requires_grad_() for p in self.weights] if how == "master" else self.weights
         self.optimizer = torch.optim.AdamW(self.masters, lr=2e-5, weight_decay=0.0, fused=True)
@@ -182,8 +183,8 @@ def score_time(folder, rows, pad, device, batch_tokens):
     torch.manual_seed(42)
     dtype = torch.bfloat16 if device == "cuda" else torch.float32
     config = AutoConfig.from_pretrained(folder)
-    model = AutoModelForSequenceClassification.from_config(config, attn_implementation="sdpa", dtype=dtype)
-    model = model.to(device).eval()
+    with torch.device(device):
+        model = AutoModelForSequenceClassification.from_config(config, attn_implementation="sdpa", dtype=dtype).eval()
     rows, batches = sorted(rows, key=lambda row: -len(row[1])), []
     while rows:
         n = max(1, batch_tokens // len(rows[0][1]))
@@ -224,9 +225,9 @@ def attention_times(lengths, heads, width, dropout, device):
             found[name] = str(why).splitlines()[0][:120]
     if device == "cuda":
         try:
-            found["varlen_attn"] = varlen_times(lengths, heads, width, device)
+            found["varlen_attn, no dropout"] = varlen_times(lengths, heads, width, device)
         except Exception as why:  # an API that is new and changes
-            found["varlen_attn"] = f"{type(why).__name__}: {why}"[:120]
+            found["varlen_attn, no dropout"] = f"{type(why).__name__}: {why}"[:120]
     return found
 
 

@@ -69,7 +69,7 @@ if [ "$ready" = yes ] && command -v ncu >/dev/null 2>&1; then
         set -- $case
         # The clocks are left as they are; the first kernels only warm up.
         # shellcheck disable=SC2046
-        timeout "$limit" ncu --clock-control none --launch-skip 400 --launch-count 120 --section SpeedOfLight \
+        timeout "$limit" ncu --clock-control none --launch-skip 400 --launch-count 60 --section SpeedOfLight \
             --section LaunchStats --section Occupancy --page details --print-summary per-kernel $(steps "$@") \
             >"$out/ncu-$1.txt" 2>&1 || echo "profile: ncu did not end well; see $out/ncu-$1.txt"
     done
