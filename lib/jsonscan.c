@@ -2,6 +2,8 @@
 #include "jsonscan.h"
 #include "utf8.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 void jsonscan_open(struct jsonscan *s, const char *text, size_t n, const char *name)
@@ -160,6 +162,90 @@ int jsonscan_number(struct jsonscan *s, uint64_t *out, struct err *e)
     if (s->p == from || (*from == '0' && s->p - from > 1) || *out > UINT64_MAX / 16 ||
         (s->p < s->end && (*s->p == '.' || *s->p == 'e' || *s->p == 'E')))
         return bad(s, "a number that is no id", e);
+    return 0;
+}
+
+static double power_of_ten(int n)
+{
+    static const double small[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                   1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+                                   1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+    char text[16];
+
+    if (n < (int)(sizeof small / sizeof small[0]))
+        return small[n];
+    /* The nearest double: a product of smaller powers would be off. */
+    snprintf(text, sizeof text, "1e%d", n);
+    return strtod(text, NULL);
+}
+
+/* The number of a significand and an exponent, by the steps of serde_json's f64_from_parts. */
+static int from_parts(const struct jsonscan *s, uint64_t significand, int64_t exponent,
+                      double *out, struct err *e)
+{
+    double f = (double)significand;
+
+    for (; exponent < -308 && f != 0; exponent += 308)
+        f /= 1e308;
+    if (f != 0 && exponent > 308)
+        return bad(s, "a number out of range", e);
+    if (f != 0 && exponent >= 0)
+        f *= power_of_ten((int)exponent);
+    else if (f != 0)
+        f /= power_of_ten((int)-exponent);
+    *out = f;
+    return f > 1.7976931348623157e308 ? bad(s, "a number out of range", e) : 0;
+}
+
+/* Reads digits on to *significand as long as they fit; the number of those that did (behind the
+ * point) or did not (before it) is how far the exponent moves. */
+static bool digits(struct jsonscan *s, uint64_t *significand, bool fraction, int64_t *exponent)
+{
+    const char *from = s->p;
+    bool full = *exponent > 0;
+
+    for (; s->p < s->end && *s->p >= '0' && *s->p <= '9'; s->p++) {
+        const uint64_t d = (uint64_t)(*s->p - '0');
+
+        full = full || *significand > (UINT64_MAX - d) / 10;
+        if (!full)
+            *significand = *significand * 10 + d;
+        if (full != fraction)
+            *exponent += fraction ? -1 : 1;
+    }
+    return s->p > from;
+}
+
+int jsonscan_real(struct jsonscan *s, double *out, struct err *e)
+{
+    uint64_t significand = 0, power = 0;
+    int64_t exponent = 0;
+    bool minus, down = false;
+    const char *from;
+
+    jsonscan_peek(s);
+    minus = s->p < s->end && *s->p == '-';
+    from = s->p += minus;
+    if (!digits(s, &significand, false, &exponent) || (*from == '0' && s->p - from > 1))
+        return bad(s, "no number where one is expected", e);
+    if (s->p < s->end && *s->p == '.') {
+        s->p++;
+        if (!digits(s, &significand, true, &exponent))
+            return bad(s, "a number without digits behind its point", e);
+    }
+    if (s->p < s->end && (*s->p | 0x20) == 'e') {
+        s->p++;
+        down = s->p < s->end && *s->p == '-';
+        s->p += s->p < s->end && (*s->p == '-' || *s->p == '+');
+        for (from = s->p; s->p < s->end && *s->p >= '0' && *s->p <= '9'; s->p++)
+            power = power > 100000 ? power : power * 10 + (uint64_t)(*s->p - '0');
+        if (s->p == from)
+            return bad(s, "a number without digits in its exponent", e);
+    }
+    exponent += down ? -(int64_t)power : (int64_t)power;
+    if (from_parts(s, significand, exponent, out, e))
+        return -1;
+    *out = minus ? -*out : *out;
     return 0;
 }
 

@@ -34,6 +34,11 @@ int jsonscan_more(struct jsonscan *s, char close, bool *first, struct err *e) MU
 int jsonscan_string(struct jsonscan *s, const char **out, size_t *n, struct err *e) MUST_USE;
 /* A whole number that is not negative. */
 int jsonscan_number(struct jsonscan *s, uint64_t *out, struct err *e) MUST_USE;
+/*
+ * A number as serde_json reads it: its digits as an integer, then one multiplication or division
+ * by a power of ten.  The last bit may be another than that of the nearest double.
+ */
+int jsonscan_real(struct jsonscan *s, double *out, struct err *e) MUST_USE;
 /* Any value; what is inside is checked for balance only. */
 int jsonscan_skip(struct jsonscan *s, struct err *e) MUST_USE;
 

@@ -10,6 +10,8 @@ void norm_scratch_free(struct norm_scratch *s)
 {
     free(s->at);
     free(s->spare);
+    buf_free(&s->text);
+    pattern_scratch_free(&s->pattern);
     *s = (struct norm_scratch){0};
 }
 
@@ -39,8 +41,9 @@ static uint32_t step_flags(enum norm_step step)
         return UNI_MARK;
     case NORM_LOWER:
         return UNI_LOWER;
+    default:
+        return 0;
     }
-    return 0;
 }
 
 static const struct mark_rules rules = {uni_class, uni_composed};
@@ -65,7 +68,7 @@ static void swap_arrays(struct norm_scratch *s)
 /* Steps that make a text longer write into the spare array. */
 static int widen(enum norm_step step, struct norm_scratch *s, size_t *n, struct err *e)
 {
-    size_t out = 0, changed = 0;
+    size_t out = 0, changed = 0, first = SIZE_MAX;
 
     for (size_t i = 0; i < *n; i++)
         changed += (uni_of(s->at[i]) & step_flags(step)) != 0;
@@ -75,6 +78,7 @@ static int widen(enum norm_step step, struct norm_scratch *s, size_t *n, struct 
         const uint32_t c = s->at[i], f = uni_of(c);
         uint32_t *to = s->spare + out;
 
+        first = i == s->first ? out : first;
         if (!(f & step_flags(step))) {
             *to = c;
             out++;
@@ -88,6 +92,7 @@ static int widen(enum norm_step step, struct norm_scratch *s, size_t *n, struct 
     }
     swap_arrays(s);
     *n = out;
+    s->first = first < out ? first : out;
     if (step != NORM_NFD && step != NORM_NFC)
         return 0;
     if (spare_room(s, out + 1, e))
@@ -95,6 +100,7 @@ static int widen(enum norm_step step, struct norm_scratch *s, size_t *n, struct 
     marks_order(&rules, s->at, out, s->spare);
     if (step == NORM_NFC)
         *n = marks_compose(&rules, s->at, out);
+    s->first = s->first < *n ? s->first : *n;
     return 0;
 }
 
@@ -102,7 +108,7 @@ static int run_step(enum norm_step step, struct norm_scratch *s, size_t *n, stru
 {
     const uint32_t flags = step_flags(step);
     uint32_t seen = 0;
-    size_t out = 0;
+    size_t out = 0, first = SIZE_MAX;
 
     for (size_t i = 0; i < *n; i++)
         seen |= uni_of(s->at[i]);
@@ -113,12 +119,14 @@ static int run_step(enum norm_step step, struct norm_scratch *s, size_t *n, stru
     for (size_t i = 0; i < *n; i++) {
         const uint32_t c = s->at[i], f = uni_of(c) & flags;
 
+        first = i == s->first ? out : first;
         if (f & UNI_BLANK)
             s->at[out++] = ' ';
         else if (!f)
             s->at[out++] = c;
     }
     *n = out;
+    s->first = first < out ? first : out;
     return 0;
 }
 
@@ -132,15 +140,21 @@ int normalize(const struct normalizer *nz, const uint8_t *p, size_t n, struct no
         return -1;
     for (size_t i = 0; i < n; i += used)
         s->at[count++] = utf8_next(p + i, n - i, &used);
+    s->first = count > 0;
     for (int i = 0; i < nz->n; i++)
-        if (run_step((enum norm_step)nz->step[i], s, &count, e))
+        if (nz->step[i] <= NORM_LOWER ? run_step((enum norm_step)nz->step[i], s, &count, e)
+                                      : norm_step_more(nz, i, s, &count, e))
             return -1;
     buf_reset(out);
     if (buf_reserve(out, count * 4 + 1, e))
         return -1;
     to = (uint8_t *)out->data;
-    for (size_t i = 0; i < count; i++)
+    s->first_bytes = 0;
+    for (size_t i = 0; i < count; i++) {
         to += utf8_put(s->at[i], to);
+        if (i + 1 == s->first)
+            s->first_bytes = (size_t)(to - (uint8_t *)out->data);
+    }
     *to = '\0';
     out->len = (size_t)(to - (uint8_t *)out->data);
     return 0;

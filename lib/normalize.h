@@ -4,13 +4,13 @@
  *
  * BertNormalizer is four of them (CLEAN, CJK, NFD + STRIP_MN, LOWER), each on its own flag; a
  * Sequence is the steps of its parts.  Source: tokenizers/src/normalizers/{bert,strip,
- * unicode,utils}.rs; Unicode Standard Annex 15 for NFD and NFC.
+ * unicode,utils,precompiled,prepend,replace,byte_level}.rs; Unicode Standard Annex 15.
  */
 #ifndef BERTUTILS_NORMALIZE_H
 #define BERTUTILS_NORMALIZE_H
 
-#include "err.h"
-#include "mem.h"
+#include "charsmap.h"
+#include "pattern.h"
 
 #include <stdint.h>
 
@@ -21,25 +21,67 @@ enum norm_step {
     NORM_NFC,
     NORM_STRIP_MN,   /* BertNormalizer's accents: non-spacing marks */
     NORM_STRIP_MARK, /* StripAccents: all marks */
-    NORM_LOWER
+    NORM_LOWER,
+    NORM_NFKD,
+    NORM_NFKC,
+    NORM_NMT,         /* SentencePiece's: controls go, some characters are spaces */
+    NORM_BYTES,       /* every byte as the letter that stands for it */
+    NORM_STRIP_LEFT,  /* white space at the ends */
+    NORM_STRIP_RIGHT,
+    NORM_PREPEND,     /* these have an argument: see the functions below */
+    NORM_REPLACE,
+    NORM_CHARSMAP
 };
 
 enum { NORM_MAX = 24 };
 
+/* What a step needs beside its name. */
+struct norm_arg {
+    struct pattern *pattern; /* REPLACE: of UTF-8 */
+    uint32_t *text;          /* (n) PREPEND, REPLACE: what is put in */
+    size_t n;
+    struct charsmap *charsmap;
+};
+
 struct normalizer {
     uint8_t step[NORM_MAX];
+    struct norm_arg arg[NORM_MAX];
     int n;
+    struct buf facts; /* the arguments as bytes, for the tokenizer's hash */
 };
+void normalizer_free(struct normalizer *nz);
 
 /* Two arrays of code points that steps write into in turn.  {0} is empty. */
 struct norm_scratch {
     uint32_t *at, *spare;
     size_t cap, spare_cap;
+    size_t first; /* how many of them at the front belong to the text's first character */
+    size_t first_bytes; /* the same of the result, in bytes */
+    bool inside;     /* set by the caller: more of the text stands before, so its start stays */
+    struct buf text; /* as UTF-8, for patterns */
+    struct pattern_scratch pattern;
 };
 void norm_scratch_free(struct norm_scratch *s);
 
-/* Adds a step; -1 when there are too many. */
+/* Adds a step without an argument; -1 when there are too many. */
 int normalizer_add(struct normalizer *nz, enum norm_step step);
+/* Steps with one; ERR_DATA when there are too many, or for what patterns cannot do. */
+int normalizer_prepend(struct normalizer *nz, const char *text, size_t n,
+                       struct err *e) MUST_USE;
+int normalizer_charsmap(struct normalizer *nz, const void *data, size_t n,
+                        struct err *e) MUST_USE;
+/* Replaces what matches: a pattern (regex), or the text itself. */
+struct norm_replace {
+    const char *pattern, *content;
+    size_t n_pattern, n_content;
+    bool regex;
+};
+int normalizer_replace(struct normalizer *nz, const struct norm_replace *r,
+                       struct err *e) MUST_USE;
+
+/* One of the steps from NFKD on, over *n code points at s->at. */
+int norm_step_more(const struct normalizer *nz, int step, struct norm_scratch *s, size_t *n,
+                   struct err *e) MUST_USE;
 
 /* Replaces *out by the normalized text of p[0..n-1]. */
 int normalize(const struct normalizer *nz, const uint8_t *p, size_t n, struct norm_scratch *s,

@@ -31,11 +31,9 @@ static enum kind kind_of(enum pre_step step, uint32_t c)
         return f & UNI_NUMERIC ? OTHER_RUN : RUN;
     case PRE_DIGIT:
         return f & UNI_NUMERIC ? ALONE : RUN;
-    case PRE_GPT2:
-    case PRE_NONE:
-        break;
+    default:
+        return RUN;
     }
-    return RUN;
 }
 
 int pre_next(enum pre_step step, const uint8_t *p, size_t n, size_t *at, struct span *word)

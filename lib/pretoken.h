@@ -3,11 +3,12 @@
  * pretoken: cuts normalized text into words, by hand-written scanners (L2).
  *
  * Source: tokenizers/src/pre_tokenizers/{bert,byte_level,whitespace,punctuation,digits}.rs.
+ * Steps that have settings or change the text are taken by presplit.
  */
 #ifndef BERTUTILS_PRETOKEN_H
 #define BERTUTILS_PRETOKEN_H
 
-#include "err.h"
+#include "mem.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -21,19 +22,49 @@ enum pre_step {
     PRE_DIGITS,    /* Digits: runs of them are set apart */
     PRE_DIGIT,     /* Digits, each one alone */
     PRE_GPT2,      /* the pattern of ByteLevel */
-    PRE_NONE       /* the piece is one word */
+    PRE_NONE,      /* the piece is one word */
+    PRE_METASPACE, /* the rest have a rule, and are taken by presplit */
+    PRE_SPLIT,
+    PRE_MARKS,     /* Punctuation that does not stand alone */
+    PRE_BYTES      /* ByteLevel that spells its bytes as letters */
 };
 
-enum { PRE_MAX = 8 };
+enum { PRE_MAX = 16 };
+
+/* What becomes of what a pattern matches; its names in tokenizer.json are those. */
+enum pre_behavior {
+    PRE_ISOLATED, PRE_REMOVED, PRE_WITH_PREVIOUS, PRE_WITH_NEXT, PRE_CONTIGUOUS
+};
+/* Where Metaspace puts its mark: never, before all pieces, before the text's first. */
+enum pre_scheme { PRE_NEVER, PRE_ALWAYS, PRE_FIRST };
+
+struct pattern;
+struct pre_rule {
+    enum pre_behavior behavior; /* SPLIT, MARKS */
+    bool invert;
+    struct pattern *pattern; /* SPLIT */
+    enum pre_scheme scheme;  /* METASPACE */
+    bool split;
+    uint8_t mark[4];
+    size_t n_mark;
+    bool words, prefix; /* BYTES: by the pattern of ByteLevel; a space in front */
+};
 
 struct pretokenizer {
     uint8_t step[PRE_MAX];
+    struct pre_rule rule[PRE_MAX];
     int n;
     bool bytes;        /* words go to a byte-level model */
     bool prefix_space; /* a space before every piece that has none */
+    bool rules;        /* some of the steps have one */
+    struct buf facts;  /* the rules as bytes, for the tokenizer's hash */
 };
+void pretokenizer_free(struct pretokenizer *p);
 
 int pretokenizer_add(struct pretokenizer *p, enum pre_step step);
+/* The same with a rule, whose pattern, of the text `source`, it takes over in any case. */
+int pretokenizer_rule(struct pretokenizer *p, enum pre_step step, const struct pre_rule *rule,
+                      const char *source, struct err *e) MUST_USE;
 
 struct span {
     size_t at, n;

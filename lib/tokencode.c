@@ -45,6 +45,8 @@ void encoder_free(struct encoder *enc)
     buf_free(&enc->piece);
     buf_free(&enc->prefixed);
     buf_free(&enc->lower);
+    presplit_free(&enc->split);
+    unigram_scratch_free(&enc->unigram);
     free(enc);
 }
 
@@ -122,11 +124,13 @@ int encoder_model(struct encoder *enc, const uint8_t *word, size_t n)
     uint32_t *id;
     int64_t count;
 
-    if (encoder_room(enc, n + 1))
+    if (encoder_room(enc, t->chars.on ? charbpe_room(&t->chars, n) : n + 1))
         return -1;
     id = out->id + out->n;
     if (t->model == TOK_WORDPIECE)
         count = (int64_t)wordpiece_word(&t->wordpiece, word, n, id);
+    else if (t->model != TOK_BPE || t->chars.on)
+        count = encoder_other_model(enc, word, n, id);
     else
         count = bpe_word(&t->bpe, &t->vocab, word, n, &enc->bpe, id, enc->e);
     if (count < 0)
@@ -140,12 +144,15 @@ int encoder_model(struct encoder *enc, const uint8_t *word, size_t n)
 }
 
 /* Raw text goes through the general path, whose words have a queue of their own. */
-static int raw_text(struct encoder *enc, const uint8_t *p, size_t n)
+static int raw_text(struct encoder *enc, const struct queued *q)
 {
     int rc;
 
     enc->level = 1;
-    rc = encoder_text(enc, p, n);
+    enc->at_start = q->tag & MEMO_START;
+    enc->scratch.inside = q->tag & MEMO_INSIDE;
+    rc = encoder_text(enc, q->p, q->n);
+    enc->scratch.inside = false;
     enc->level = 0;
     return rc;
 }
@@ -186,7 +193,7 @@ int encoder_flush(struct encoder *enc)
             memo_emit(q->m + 1, out);
             continue;
         }
-        if (q->tag & MEMO_RAW ? raw_text(enc, q->p, q->n) : encoder_model(enc, q->p, q->n))
+        if (q->tag & MEMO_RAW ? raw_text(enc, q) : encoder_model(enc, q->p, q->n))
             return -1;
         if (q->m)
             memo_store(q->m, &q->key, q->tag, out, from);
@@ -230,6 +237,14 @@ static int prefix(struct encoder *enc, const uint8_t **p, size_t *n)
     return 0;
 }
 
+int encoder_last_step(struct encoder *enc, const uint8_t *p, size_t n)
+{
+    const struct pretokenizer *pre = &enc->t->pre;
+
+    return prefix(enc, &p, &n) || last_step(enc, (enum pre_step)pre->step[pre->n - 1], p, n) ? -1
+                                                                                           : 0;
+}
+
 /* Pre-tokenizes a piece by step i and those after it, and gives its words to the model. */
 static int split_from(struct encoder *enc, int i, const uint8_t *p, size_t n)
 {
@@ -239,7 +254,7 @@ static int split_from(struct encoder *enc, int i, const uint8_t *p, size_t n)
     size_t at = 0;
 
     if (i + 1 == pre->n)
-        return prefix(enc, &p, &n) ? -1 : last_step(enc, step, p, n);
+        return encoder_last_step(enc, p, n);
     while (pre_next(step, p, n, &at, &piece))
         if (split_from(enc, i + 1, p + piece.at, piece.n))
             return -1;
@@ -248,7 +263,7 @@ static int split_from(struct encoder *enc, int i, const uint8_t *p, size_t n)
 
 static int split_words(struct encoder *enc, const uint8_t *p, size_t n)
 {
-    return split_from(enc, 0, p, n);
+    return enc->t->pre.rules ? encoder_split_rules(enc, p, n) : split_from(enc, 0, p, n);
 }
 
 /* The added token that was found at p + piece->at. */
@@ -306,12 +321,16 @@ static int normal_text(struct encoder *enc, const uint8_t *p, size_t n)
         if (normalize(nz, p, n, &enc->scratch, &enc->normal, enc->e))
             return -1;
     } else {
+        size_t first = 0;
+
         for (size_t at = 0, len; at < n; at += len) {
             len = normal_piece(nz, p + at, n - at);
             if (normalize(nz, p + at, len, &enc->scratch, &enc->piece, enc->e) ||
                 buf_add(&enc->normal, enc->piece.data, enc->piece.len, enc->e))
                 return -1;
+            first = at == 0 ? enc->scratch.first_bytes : first;
         }
+        enc->scratch.first_bytes = first;
     }
     return buf_reserve(&enc->normal, ENCODER_SLACK, enc->e);
 }
@@ -321,7 +340,10 @@ int encoder_text(struct encoder *enc, const uint8_t *p, size_t n)
     const struct tokenizer *t = enc->t;
     struct added_walk walk = {0};
     struct added_piece piece;
+    size_t first = 0;
 
+    if (t->normalizer.n == 0 && n)
+        utf8_next(p, n, &first);
     if (t->normalizer.n || !enc->slack) {
         if (normal_text(enc, p, n))
             return -1;
@@ -329,6 +351,9 @@ int encoder_text(struct encoder *enc, const uint8_t *p, size_t n)
         n = enc->normal.len;
         enc->in_raw = false;
     }
+    if (t->normalizer.n)
+        first = enc->scratch.first_bytes;
+    enc->first_end = enc->at_start ? p + first : p;
     if (tell(enc, ENCODER_NORMALIZED, p, n, enc->out->n))
         return -1;
     if (t->added.normalized.n == 0)
@@ -347,6 +372,7 @@ int encoder_encode(struct encoder *enc, const char *text, size_t n, struct tok_i
     const struct tokenizer *t = enc->t;
     const uint8_t *p = (const uint8_t *)text;
     const bool fast = t->bert && t->added.normalized.n == 0 && !enc->watcher;
+    const bool units = t->units && !enc->watcher;
     struct added_walk walk = {0};
     struct added_piece piece;
 
@@ -359,8 +385,10 @@ int encoder_encode(struct encoder *enc, const char *text, size_t n, struct tok_i
         const uint8_t *at = p + piece.at;
 
         enc->in_raw = true;
+        enc->at_start = piece.at == 0;
         if (piece.token ? put_added(enc, &piece, p)
             : fast      ? encoder_bert(enc, at, piece.n)
+            : units     ? encoder_units(enc, at, piece.n)
             : tell(enc, ENCODER_STRETCH, at, piece.n, ids->n) != 0 ? -1
                         : encoder_text(enc, at, piece.n))
             return -1;

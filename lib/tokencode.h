@@ -11,11 +11,14 @@
 #ifndef BERTUTILS_TOKENCODE_H
 #define BERTUTILS_TOKENCODE_H
 
+#include "presplit.h"
 #include "tokrules.h"
 
 #include <string.h>
 
 enum { MEMO_BITS = 15, MEMO_KEY = 24, MEMO_IDS = 9, MEMO_RAW = 0x80 };
+/* Of raw text beside its length: at the very start of a text; with more of it before. */
+enum { MEMO_START = 0x40, MEMO_INSIDE = 0x20 };
 
 struct memo_entry {
     uint64_t key[3];
@@ -59,6 +62,10 @@ struct encoder {
     size_t end;                 /* of *out, where there are too many */
     bool specials;
     bool slack; /* ENCODER_SLACK bytes may be read behind the texts that are given */
+    struct presplit split;
+    struct unigram_scratch unigram;
+    bool at_start;            /* the text at hand starts where the whole does */
+    const uint8_t *first_end; /* up to where the normalized text is of its first character */
     const struct encoder_watcher *watcher; /* NULL: none */
     bool in_raw;                           /* the text at hand is the one that was given */
     struct err *e; /* of the call at hand */
@@ -166,6 +173,16 @@ static inline int encoder_queue(struct encoder *enc, const uint8_t *p, size_t n,
     }
     return queue->n == QUEUE ? encoder_flush(enc) : 0;
 }
+
+/* The same by models beside WordPiece and BPE over bytes: ids and how many, or -1. */
+int64_t encoder_other_model(struct encoder *enc, const uint8_t *word, size_t n,
+                            uint32_t *ids) MUST_USE;
+/* Cuts normalized text by pre-tokenizers some of which have rules, and encodes its words. */
+int encoder_split_rules(struct encoder *enc, const uint8_t *p, size_t n) MUST_USE;
+/* Encodes a piece that only the last pre-tokenizer is still to cut. */
+int encoder_last_step(struct encoder *enc, const uint8_t *p, size_t n) MUST_USE;
+/* Encodes text between added tokens for tokenizers with t->units. */
+int encoder_units(struct encoder *enc, const uint8_t *p, size_t n) MUST_USE;
 
 /* Encodes text between added tokens, by the general path; it needs no slack. */
 int encoder_text(struct encoder *enc, const uint8_t *p, size_t n) MUST_USE;

@@ -4,7 +4,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
 int tokrules_bert(struct tokenizer *t, bool clean, bool cjk, int strip_accents, bool lower)
 {
@@ -38,7 +37,7 @@ int tokrules_add(struct tokenizer *t, const char *content, size_t len, int flags
     if (len == 0)
         return 0;
     if (id < 0) {
-        id = (int64_t)t->vocab.entries;
+        id = (int64_t)(t->model == TOK_UNIGRAM ? t->unigram.n : t->vocab.entries);
         if (t->added.n && (int64_t)t->added.max_id >= id)
             id = (int64_t)t->added.max_id + 1;
     }
@@ -105,133 +104,79 @@ static int build_set(struct tokenizer *t, struct added_set *set, bool normalized
     return rc;
 }
 
-static void hash_number(XXH3_state_t *h, uint64_t v)
+struct decode_step *tokrules_decode(struct tokenizer *t, enum tok_decode kind)
 {
-    uint8_t bytes[8];
+    struct decode_step *step = &t->decode[t->decodes];
 
-    for (int i = 0; i < 8; i++)
-        bytes[i] = (uint8_t)(v >> 8 * i);
-    XXH3_128bits_update(h, bytes, sizeof bytes);
+    if (t->decodes == DECODE_MAX)
+        return NULL;
+    *step = (struct decode_step){.kind = kind};
+    t->decodes++;
+    return step;
 }
 
-static void hash_text(XXH3_state_t *h, const char *s, size_t n)
+/* Without steps of its own a loader's decoder is one. */
+static int finish_decoder(struct tokenizer *t, struct err *e)
 {
-    hash_number(h, n);
-    XXH3_128bits_update(h, s, n);
+    struct decode_step *step;
+
+    if (t->decodes) {
+        t->decoder = t->decode[0].kind;
+        return 0;
+    }
+    step = tokrules_decode(t, t->decoder);
+    step->cleanup = t->decode_cleanup;
+    step->text = t->decode_prefix ? mem_dup(t->decode_prefix, e) : NULL;
+    return t->decode_prefix && !step->text ? -1 : 0;
 }
 
-static void hash_template(XXH3_state_t *h, const struct template_piece *piece, int n)
+/* A last ByteLevel gives its bytes to BPE as they are, where that makes no difference. */
+static int finish_bytes(struct tokenizer *t, struct err *e)
 {
-    hash_number(h, (uint64_t)n);
-    for (int i = 0; i < n; i++) {
-        hash_number(h, (uint64_t)(int64_t)piece[i].id);
-        hash_number(h, (uint64_t)piece[i].type);
+    struct pretokenizer *pre = &t->pre;
+    const bool spelled = pre->n && pre->step[pre->n - 1] == PRE_BYTES;
+    const bool plain = t->model == TOK_BPE && !t->chars.byte_fallback && !t->chars.prefix &&
+                       !t->chars.suffix;
+
+    if (pre->n == 0 && pretokenizer_add(pre, PRE_NONE))
+        return err_set(e, ERR_DATA, "too many pre-tokenizers");
+    if (spelled && plain) {
+        const struct pre_rule *r = &pre->rule[pre->n - 1];
+
+        pre->step[pre->n - 1] = r->words ? PRE_GPT2 : PRE_NONE;
+        pre->prefix_space = r->prefix;
+        pre->bytes = true;
     }
-}
-
-static void hash_added(XXH3_state_t *h, const struct tokenizer *t)
-{
-    size_t normalized = 0;
-
-    for (size_t i = 0; i < t->added.n; i++)
-        normalized += t->added.at[i].normalized;
-    hash_number(h, t->added.n);
-    for (uint32_t id = 0; id < t->size; id++) {
-        const struct added_token *next = added_by_id(&t->added, id);
-
-        if (!next)
-            continue;
-        hash_number(h, next->id);
-        hash_text(h, next->content, next->len);
-        hash_number(h, (next->special ? ADDED_SPECIAL : 0) | (next->lstrip ? ADDED_LSTRIP : 0) |
-                           (next->rstrip ? ADDED_RSTRIP : 0) |
-                           (next->single_word ? ADDED_SINGLE : 0) |
-                           /* Without a normalizer the flag tells nothing if all have it. */
-                           (next->normalized &&
-                                    (t->normalizer.n || normalized != t->added.n)
-                                ? ADDED_NORMALIZED
-                                : 0));
-    }
-}
-
-/* Merges are summed up, so that the order of the table does not matter. */
-static void hash_bpe(XXH3_state_t *h, const struct bpe *b)
-{
-    uint64_t sum[2] = {0, 0};
-
-    for (size_t i = 0; i < b->slots; i++) {
-        if (b->slot[i]) {
-            const uint64_t fact[2] = {b->slot[i], b->made[(b->slot[i] & BPE_RANK_MASK) - 1]};
-            const XXH128_hash_t one = XXH3_128bits(fact, sizeof fact);
-
-            sum[0] += one.low64;
-            sum[1] += one.high64;
-        }
-    }
-    hash_number(h, b->merges);
-    hash_number(h, sum[0]);
-    hash_number(h, sum[1]);
-    hash_number(h, b->bytes_only ? 0 : (uint64_t)(b->unk + 1));
-    hash_number(h, !b->bytes_only && b->fuse_unk);
-    hash_number(h, b->whole);
-}
-
-static int hash_rules(struct tokenizer *t, struct err *e)
-{
-    XXH3_state_t *h = XXH3_createState();
-    XXH128_canonical_t canonical;
-
-    if (!h)
-        return err_oom(e, "hash", 0);
-    XXH3_128bits_reset(h);
-    hash_text(h, "bertutils tokenizer 1", 21);
-    hash_number(h, t->model);
-    for (size_t id = 0; id < t->vocab.size; id++) {
-        size_t len;
-        const char *token = vocabmap_token(&t->vocab, (uint32_t)id, &len);
-
-        if (token) {
-            hash_number(h, id);
-            hash_text(h, token, len);
-        }
-    }
-    hash_text(h, (const char *)t->normalizer.step, (size_t)t->normalizer.n);
-    hash_text(h, (const char *)t->pre.step, (size_t)t->pre.n);
-    hash_number(h, t->pre.prefix_space);
-    if (t->model == TOK_WORDPIECE) {
-        hash_text(h, t->prefix, strlen(t->prefix));
-        hash_number(h, (uint64_t)t->wordpiece.unk);
-        hash_number(h, t->wordpiece.max_chars);
-    } else {
-        hash_bpe(h, &t->bpe);
-    }
-    hash_added(h, t);
-    hash_template(h, t->template.single, t->template.n_single);
-    hash_template(h, t->template.pair, t->template.n_pair);
-    XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(h));
-    XXH3_freeState(h);
-    for (size_t i = 0; i < sizeof canonical.digest; i++) {
-        t->hash[2 * i] = "0123456789abcdef"[canonical.digest[i] >> 4];
-        t->hash[2 * i + 1] = "0123456789abcdef"[canonical.digest[i] & 15];
-    }
+    for (int i = 0; i < pre->n; i++)
+        pre->rules = pre->rules || pre->step[i] > PRE_NONE;
+    if (t->model == TOK_BPE && !pre->bytes)
+        charbpe_build(&t->chars, &t->vocab);
     return 0;
+}
+
+static int build_model(struct tokenizer *t, struct err *e)
+{
+    if (t->model == TOK_WORDPIECE)
+        return wordpiece_build(&t->wordpiece, &t->vocab, t->prefix, e);
+    return t->model == TOK_UNIGRAM ? unigram_build(&t->unigram, &t->vocab, e) : 0;
 }
 
 /* Everything that is derived from the rules. */
 static int finish(struct tokenizer *t, struct err *e)
 {
-    if (t->pre.n == 0 && pretokenizer_add(&t->pre, PRE_NONE))
+    if (finish_bytes(t, e) || finish_decoder(t, e))
         return -1;
     t->bert = t->bert && t->model == TOK_WORDPIECE && t->pre.n == 1 &&
               t->pre.step[0] == PRE_BERT;
-    if (t->model == TOK_WORDPIECE && wordpiece_build(&t->wordpiece, &t->vocab, t->prefix, e))
+    if (build_model(t, e))
         return -1;
     if (build_set(t, &t->added.raw, false, e) || build_set(t, &t->added.normalized, true, e))
         return -1;
     t->size = (uint32_t)t->vocab.size;
     if (t->added.n && t->added.max_id >= t->size)
         t->size = t->added.max_id + 1;
-    return added_index(&t->added, t->size, e) || hash_rules(t, e) ? -1 : 0;
+    return added_index(&t->added, t->size, e) || unitscan_build(t, e) || tokrules_hash(t, e) ? -1
+                                                                                           : 0;
 }
 
 struct tokenizer *tokenizer_load(const char *dir, struct err *e)
@@ -275,12 +220,22 @@ void tokenizer_free(struct tokenizer *t)
     added_free(&t->added);
     free(t->prefix);
     free(t->decode_prefix);
+    unigram_free(&t->unigram);
+    charbpe_free(&t->chars);
+    normalizer_free(&t->normalizer);
+    pretokenizer_free(&t->pre);
+    for (int i = 0; i < t->decodes; i++) {
+        free(t->decode[i].text);
+        pattern_free(t->decode[i].pattern);
+    }
     free(t);
 }
 
 const char *tokenizer_kind(const struct tokenizer *t)
 {
-    return t->model == TOK_WORDPIECE ? "wordpiece" : "bpe";
+    static const char *const name[] = {"", "wordpiece", "bpe", "unigram", "wordlevel"};
+
+    return name[t->model];
 }
 
 const char *tokenizer_hash(const struct tokenizer *t)

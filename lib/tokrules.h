@@ -9,15 +9,40 @@
 
 #include "added.h"
 #include "bpe.h"
+#include "charbpe.h"
 #include "normalize.h"
 #include "pretoken.h"
 #include "template.h"
 #include "tokenizer.h"
+#include "unigram.h"
 #include "vocabmap.h"
 #include "wordpiece.h"
 
-enum tok_model { TOK_WORDPIECE = 1, TOK_BPE };
-enum tok_decoder { DECODE_JOIN, DECODE_WORDPIECE, DECODE_BYTES, DECODE_UNKNOWN };
+enum tok_model { TOK_WORDPIECE = 1, TOK_BPE, TOK_UNIGRAM, TOK_WORDS };
+
+/* One step from tokens to text; all go over the list of them in turn. */
+enum tok_decode {
+    DECODE_JOIN, /* what stands for no decoder: a blank between all */
+    DECODE_WORDPIECE,
+    DECODE_BYTES,
+    DECODE_METASPACE,
+    DECODE_FALLBACK,
+    DECODE_FUSE,
+    DECODE_REPLACE,
+    DECODE_STRIP,
+    DECODE_BPE,
+    DECODE_UNKNOWN
+};
+enum { DECODE_MAX = 16 };
+struct decode_step {
+    enum tok_decode kind;
+    char *text;              /* prefix, content or suffix */
+    bool cleanup;            /* WORDPIECE */
+    bool strip;              /* METASPACE: the first token loses its marks */
+    uint32_t c;              /* METASPACE, STRIP */
+    size_t start, stop;      /* STRIP */
+    struct pattern *pattern; /* REPLACE */
+};
 
 struct tokenizer {
     enum tok_model model;
@@ -26,17 +51,32 @@ struct tokenizer {
     struct pretokenizer pre;
     struct wordpiece wordpiece;
     struct bpe bpe;
+    struct charbpe chars; /* BPE over characters */
+    struct unigram unigram;
+    int64_t words_unk; /* TOK_WORDS */
     char *prefix; /* of inner word pieces */
     struct added added;
     struct template template;
-    enum tok_decoder decoder;
-    char *decode_prefix; /* DECODE_WORDPIECE */
+    struct decode_step decode[DECODE_MAX];
+    int decodes;
+    /* A decoder of one step, for loaders that need no more; finished ones have its kind here. */
+    enum tok_decode decoder;
+    char *decode_prefix;
     bool decode_cleanup;
     uint32_t size;
     char hash[33];
     /* BertNormalizer and BertPreTokenizer, for the fast path over ASCII. */
     bool bert, bert_lower, bert_cjk;
+    bool units; /* the fast path over words between single blanks: see unitscan */
 };
+
+/* Adds a step to the decoder, which is filled in by the caller; NULL when there are too many. */
+struct decode_step *tokrules_decode(struct tokenizer *t, enum tok_decode kind);
+
+/* Finds out about t->units. */
+int unitscan_build(struct tokenizer *t, struct err *e) MUST_USE;
+/* Fills hash. */
+int tokrules_hash(struct tokenizer *t, struct err *e) MUST_USE;
 
 /* The parts of BertNormalizer; strip_accents: -1 follows lowercase. */
 int tokrules_bert(struct tokenizer *t, bool clean, bool cjk, int strip_accents, bool lower);
@@ -53,9 +93,10 @@ enum { ADDED_SPECIAL = 1, ADDED_LSTRIP = 2, ADDED_RSTRIP = 4, ADDED_SINGLE = 8,
 /* Id of a token, added ones first, or -1. */
 int64_t tokrules_id(const struct tokenizer *t, const char *token, size_t len);
 
-/* Reads {"token": id, ...} or a list of merges at *s; vocabulary first. */
+/* Reads {"token": id, ...}, [["piece", score], ...] or a list of merges at *s; merges last. */
 struct jsonscan;
 int tokrules_vocab(struct tokenizer *t, struct jsonscan *s, struct err *e) MUST_USE;
+int tokrules_pieces(struct tokenizer *t, struct jsonscan *s, struct err *e) MUST_USE;
 int tokrules_merges(struct tokenizer *t, struct jsonscan *s, struct err *e) MUST_USE;
 
 /* The same from vocab.txt, one token a line, and from merges.txt. */

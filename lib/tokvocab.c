@@ -36,16 +36,56 @@ int tokrules_vocab(struct tokenizer *t, struct jsonscan *s, struct err *e)
     return more;
 }
 
+/* A piece and its score, a list of two. */
+static int read_piece(struct tokenizer *t, struct jsonscan *s, struct buf *piece, struct err *e)
+{
+    const char *token;
+    double score;
+    size_t n;
+
+    buf_reset(piece);
+    if (jsonscan_take(s, '[', e) || jsonscan_string(s, &token, &n, e) ||
+        buf_add(piece, token, n, e) || jsonscan_take(s, ',', e) ||
+        jsonscan_real(s, &score, e) || jsonscan_take(s, ']', e))
+        return -1;
+    return unigram_add(&t->unigram, &t->vocab, piece->data, piece->len, score, e)
+               ? err_prefix(e, "'%s': ", s->name)
+               : 0;
+}
+
+int tokrules_pieces(struct tokenizer *t, struct jsonscan *s, struct err *e)
+{
+    struct buf piece = {0};
+    bool first = true;
+    int more = jsonscan_take(s, '[', e);
+
+    if (more || vocabmap_reserve(&t->vocab, (size_t)(s->end - s->p) / 30, e))
+        return -1;
+    while ((more = jsonscan_more(s, ']', &first, e)) > 0) {
+        if (read_piece(t, s, &piece, e)) {
+            more = -1;
+            break;
+        }
+    }
+    buf_free(&piece);
+    if (more == 0 && t->unigram.n == 0)
+        return err_set(e, ERR_DATA, "'%s': the vocabulary is empty", s->name);
+    return more;
+}
+
 /* Adds the merge of two tokens, whose sum must be a token, too. */
 static int add_merge(struct tokenizer *t, const char *left, size_t n_left, const char *right,
                      size_t n_right, uint32_t rank, struct buf *scratch, struct err *e)
 {
     const int64_t a = vocabmap_id(&t->vocab, left, n_left);
     const int64_t b = vocabmap_id(&t->vocab, right, n_right);
+    const size_t prefix = t->chars.prefix ? strlen(t->chars.prefix) : 0;
+    const size_t cut = prefix < n_right ? prefix : n_right;
     int64_t both;
 
+    /* The prefix of inner tokens is not within others. */
     buf_reset(scratch);
-    if (buf_add(scratch, left, n_left, e) || buf_add(scratch, right, n_right, e))
+    if (buf_add(scratch, left, n_left, e) || buf_add(scratch, right + cut, n_right - cut, e))
         return -1;
     both = vocabmap_id(&t->vocab, scratch->data, scratch->len);
     if (a < 0 || b < 0 || both < 0)

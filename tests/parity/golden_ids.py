@@ -12,8 +12,9 @@ import json
 import os
 import random
 
-from tokenizers import (AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers,
-                        processors)
+import charsmaps
+from tokenizers import (AddedToken, Regex, Tokenizer, decoders, models, normalizers,
+                        pre_tokenizers, processors)
 
 OUT = os.path.join(os.path.dirname(__file__), "../golden/tokenizer")
 n, p = normalizers, pre_tokenizers
@@ -81,6 +82,72 @@ def byte_bpe(prefix=False, added=()):
                ("merges.txt", "#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in merges))]
 
 
+def charsmap():
+    """A few rules; some remove, some go over several code points, some hide others."""
+    return charsmaps.pack({"\u00a0": " ", "\t": " ", "\n": " ", "\u3000": " ", "\u2581": " ",
+                           "\x01": "", "\x0b": "", "\u200b": " ", "ﬁ": "fi", "½": "1⁄2", "e": "e",
+                           "e\u0301": "é", "É": "é", "\u0301": "", "한": "한!", "\u20ac": "EUR"})
+
+
+def unigram(scheme="always", added=()):
+    letters = "abcdefghijklmnopqrstuvwxyzTDNIVE'!?.,()/<>[]_⁄123é▁" + "".join("пр")
+    pieces = [("<unk>", 0.0), ("<s>", 0.0), ("</s>", 0.0), ("<mask>", 0.0)]
+    pieces += [(c, -5.0 - i / 7) for i, c in enumerate(letters)]
+    pieces += [("▁" + w, -3.0 - i / 3) for i, w in enumerate(WORDS)]
+    pieces += [(w, -4.25 - i / 3) for i, w in enumerate(WORDS) if len(w) > 1]
+    pieces += [("the", -2.9999999999999996), ("▁▁", -6.5), ("aaa", -6.0), ("aa", -4.0)]
+    if scheme != "always":
+        pieces += [(f"<0x{b:02X}>", -11.0 - b / 9) for b in range(256) if b != 0xd0]
+    t = Tokenizer(models.Unigram(pieces, 0, scheme != "always"))
+    t.normalizer = n.Sequence([n.Strip(), n.Precompiled(charsmap()),
+                               n.Replace(Regex(" {2,}"), " ")])
+    t.pre_tokenizer = p.Metaspace(prepend_scheme=scheme)
+    t.decoder = decoders.Sequence([decoders.ByteFallback(),
+                                   decoders.Metaspace(prepend_scheme=scheme)])
+    t.add_special_tokens(["<s>", "</s>", AddedToken("<mask>", lstrip=True, special=True)])
+    t.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>",
+        special_tokens=[("<s>", 1), ("</s>", 2)])
+    t.add_tokens(list(added))
+    return t
+
+
+def char_bpe(suffix=None, **options):
+    """Over characters: with bytes for strangers and marks for blanks, or with a suffix."""
+    end = suffix or ""
+    alphabet = [c + e for c in "abdefghilnorstv'▁!.é" for e in {"", end}]
+    tokens = ["<unk>", "<s>"] + [f"<0x{b:02X}>" for b in range(256) if b != 0xd0] + alphabet
+    merges = []
+    for left, right in (("t", "h"), ("th", "e" + end), ("▁", "a"), ("i", "n"), ("n", "g" + end),
+                        ("in", "g" + end), ("a", "a"), ("aa", "a"), ("▁", "the"),
+                        ("'", "s" + end)):
+        if left in tokens and right in tokens:
+            merges.append((left, right))
+            tokens.append(left + right)
+    vocab = {x: i for i, x in enumerate(dict.fromkeys(tokens))}
+    if suffix:
+        options["end_of_word_suffix"] = suffix
+    t = Tokenizer(models.BPE(vocab, merges, unk_token="<unk>", byte_fallback=not suffix,
+                             **options))
+    if suffix:
+        t.pre_tokenizer = p.Split(Regex(r"\w+|[^\w\s]"), "removed", invert=True)
+        t.decoder = decoders.BPEDecoder(suffix=suffix)
+    else:
+        t.normalizer = n.Sequence([n.Prepend("▁"), n.Replace(" ", "▁")])
+        t.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(),
+                                       decoders.Fuse(), decoders.Strip(" ", 1, 0)])
+    t.add_special_tokens(["<unk>", "<s>"])
+    return t
+
+
+def word_level():
+    t = Tokenizer(models.WordLevel({w: i for i, w in enumerate(["[UNK]"] + WORDS)},
+                                   unk_token="[UNK]"))
+    t.normalizer = n.Sequence([n.NFKC(), n.Lowercase()])
+    t.pre_tokenizer = p.Sequence([p.Whitespace(), p.Punctuation("contiguous")])
+    return t
+
+
 FLAGS = [AddedToken("ab", single_word=True), AddedToken("é!", normalized=True),
          AddedToken("12", lstrip=True, rstrip=True, normalized=False),
          AddedToken("Ö", normalized=True), AddedToken("[sep]", rstrip=True, normalized=False),
@@ -121,7 +188,8 @@ def unicode_hashes(f):
             "bert": n.BertNormalizer(), "cased": n.BertNormalizer(lowercase=False),
             "accents": n.BertNormalizer(**{**off, "strip_accents": True}),
             "lower": n.Lowercase(), "nfd": n.NFD(), "nfc": n.NFC(),
-            "marks": n.StripAccents()}.items():
+            "marks": n.StripAccents(), "nfkd": n.NFKD(), "nfkc": n.NFKC(), "nmt": n.Nmt(),
+            "spelled": n.ByteLevel()}.items():
         put(name, "".join(normalizer.normalize_str(f"a{s}\u0323\u0301{s}b") + "\n"
                           for s in map(chr, points())).encode())
     for name, pre in {
@@ -145,6 +213,11 @@ def main():
             cases(f, name, t, rng)
         for name, (t, _) in {"cased": wordpiece(lower=False), "flags": wordpiece(FLAGS),
                              "bytes": byte_bpe(True, FLAGS)}.items():
+            save(name, t)
+            cases(f, name, t, rng)
+        for name, t in {"unigram": unigram(), "unigram-first": unigram("first", FLAGS),
+                        "chars": char_bpe(), "suffix": char_bpe("</w>", fuse_unk=True),
+                        "words": word_level()}.items():
             save(name, t)
             cases(f, name, t, rng)
     with open(OUT + "/unicode.tsv", "w") as f:

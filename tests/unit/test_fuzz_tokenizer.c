@@ -86,6 +86,17 @@ static void bpe_files(void)
     replay("tests/golden/tokenizer/bytes/tokenizer.json", ROUNDS, fuzz_tokenizer);
 }
 
+static void unigram_files(void)
+{
+    replay("tests/golden/tokenizer/unigram-first/tokenizer.json", ROUNDS, fuzz_tokenizer);
+}
+
+static void character_files(void)
+{
+    replay("tests/golden/tokenizer/chars/tokenizer.json", ROUNDS, fuzz_tokenizer);
+    replay("tests/golden/tokenizer/suffix/tokenizer.json", ROUNDS, fuzz_tokenizer);
+}
+
 /* Texts of random pieces, most of them hard. */
 static void texts(void)
 {
@@ -111,6 +122,8 @@ int main(void)
 {
     RUN(wordpiece_files);
     RUN(bpe_files);
+    RUN(unigram_files);
+    RUN(character_files);
     RUN(texts);
     return test_end();
 }

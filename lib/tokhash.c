@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tokhash: the hash of what a tokenizer does, however its files spell it.
+ */
+#include "tokrules.h"
+
+#include <string.h>
+#include <xxhash.h>
+
+static void hash_number(XXH3_state_t *h, uint64_t v)
+{
+    uint8_t bytes[8];
+
+    for (int i = 0; i < 8; i++)
+        bytes[i] = (uint8_t)(v >> 8 * i);
+    XXH3_128bits_update(h, bytes, sizeof bytes);
+}
+
+static void hash_text(XXH3_state_t *h, const char *s, size_t n)
+{
+    hash_number(h, n);
+    XXH3_128bits_update(h, s, n);
+}
+
+static void hash_template(XXH3_state_t *h, const struct template_piece *piece, int n)
+{
+    hash_number(h, (uint64_t)n);
+    for (int i = 0; i < n; i++) {
+        hash_number(h, (uint64_t)(int64_t)piece[i].id);
+        hash_number(h, (uint64_t)piece[i].type);
+    }
+}
+
+static void hash_added(XXH3_state_t *h, const struct tokenizer *t)
+{
+    size_t normalized = 0;
+
+    for (size_t i = 0; i < t->added.n; i++)
+        normalized += t->added.at[i].normalized;
+    hash_number(h, t->added.n);
+    for (uint32_t id = 0; id < t->size; id++) {
+        const struct added_token *next = added_by_id(&t->added, id);
+
+        if (!next)
+            continue;
+        hash_number(h, next->id);
+        hash_text(h, next->content, next->len);
+        hash_number(h, (next->special ? ADDED_SPECIAL : 0) | (next->lstrip ? ADDED_LSTRIP : 0) |
+                           (next->rstrip ? ADDED_RSTRIP : 0) |
+                           (next->single_word ? ADDED_SINGLE : 0) |
+                           /* Without a normalizer the flag tells nothing if all have it. */
+                           (next->normalized &&
+                                    (t->normalizer.n || normalized != t->added.n)
+                                ? ADDED_NORMALIZED
+                                : 0));
+    }
+}
+
+/* Merges are summed up, so that the order of the table does not matter. */
+static void hash_bpe(XXH3_state_t *h, const struct bpe *b)
+{
+    uint64_t sum[2] = {0, 0};
+
+    for (size_t i = 0; i < b->slots; i++) {
+        if (b->slot[i]) {
+            const uint64_t fact[2] = {b->slot[i], b->made[(b->slot[i] & BPE_RANK_MASK) - 1]};
+            const XXH128_hash_t one = XXH3_128bits(fact, sizeof fact);
+
+            sum[0] += one.low64;
+            sum[1] += one.high64;
+        }
+    }
+    hash_number(h, b->merges);
+    hash_number(h, sum[0]);
+    hash_number(h, sum[1]);
+    hash_number(h, b->bytes_only ? 0 : (uint64_t)(b->unk + 1));
+    hash_number(h, !b->bytes_only && b->fuse_unk);
+    hash_number(h, b->whole);
+}
+
+static void hash_chars(XXH3_state_t *h, const struct charbpe *c)
+{
+    const char *prefix = c->prefix ? c->prefix : "", *suffix = c->suffix ? c->suffix : "";
+
+    hash_text(h, prefix, strlen(prefix));
+    hash_text(h, suffix, strlen(suffix));
+    hash_number(h, c->byte_fallback);
+}
+
+static void hash_unigram(XXH3_state_t *h, const struct unigram *u)
+{
+    hash_number(h, u->n);
+    for (size_t i = 0; i < u->n; i++) {
+        uint64_t bits;
+
+        memcpy(&bits, &u->score[i], sizeof bits);
+        hash_number(h, bits);
+    }
+    hash_number(h, (uint64_t)u->unk);
+    hash_number(h, u->byte_fallback);
+}
+
+static void hash_model(XXH3_state_t *h, const struct tokenizer *t)
+{
+    switch (t->model) {
+    case TOK_WORDPIECE:
+        hash_text(h, t->prefix, strlen(t->prefix));
+        hash_number(h, (uint64_t)t->wordpiece.unk);
+        hash_number(h, t->wordpiece.max_chars);
+        break;
+    case TOK_BPE:
+        hash_bpe(h, &t->bpe);
+        if (t->chars.on)
+            hash_chars(h, &t->chars);
+        break;
+    case TOK_UNIGRAM:
+        hash_unigram(h, &t->unigram);
+        break;
+    case TOK_WORDS:
+        hash_number(h, (uint64_t)t->words_unk);
+        break;
+    }
+}
+
+int tokrules_hash(struct tokenizer *t, struct err *e)
+{
+    XXH3_state_t *h = XXH3_createState();
+    XXH128_canonical_t canonical;
+
+    if (!h)
+        return err_oom(e, "hash", 0);
+    XXH3_128bits_reset(h);
+    hash_text(h, "bertutils tokenizer 1", 21);
+    hash_number(h, t->model);
+    for (size_t id = 0; id < t->vocab.size; id++) {
+        size_t len;
+        const char *token = vocabmap_token(&t->vocab, (uint32_t)id, &len);
+
+        if (token) {
+            hash_number(h, id);
+            hash_text(h, token, len);
+        }
+    }
+    hash_text(h, (const char *)t->normalizer.step, (size_t)t->normalizer.n);
+    hash_text(h, (const char *)t->pre.step, (size_t)t->pre.n);
+    hash_number(h, t->pre.prefix_space);
+    /* What most tokenizers lack is left out, so that their hashes stay what they were. */
+    if (t->normalizer.facts.len)
+        hash_text(h, t->normalizer.facts.data, t->normalizer.facts.len);
+    if (t->pre.facts.len)
+        hash_text(h, t->pre.facts.data, t->pre.facts.len);
+    for (int i = 0; i < t->pre.n; i++)
+        if (t->pre.step[i] == PRE_BYTES)
+            hash_number(h, (uint64_t)t->pre.rule[i].words << 1 | t->pre.rule[i].prefix);
+    hash_model(h, t);
+    hash_added(h, t);
+    hash_template(h, t->template.single, t->template.n_single);
+    hash_template(h, t->template.pair, t->template.n_pair);
+    XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(h));
+    XXH3_freeState(h);
+    for (size_t i = 0; i < sizeof canonical.digest; i++) {
+        t->hash[2 * i] = "0123456789abcdef"[canonical.digest[i] >> 4];
+        t->hash[2 * i + 1] = "0123456789abcdef"[canonical.digest[i] & 15];
+    }
+    return 0;
+}
