@@ -57,20 +57,17 @@ static void print_steps(void)
 static int show(const struct values *v, char **paths, int n, struct msg *m, struct err *e)
 {
     const struct records_options ro = reading(v);
-    const char *no_colour = getenv("NO_COLOR"), *term = getenv("TERM");
     struct clean_counts counts = {0};
     struct io_out out = {.fd = -1};
     struct records *in = NULL;
     struct cleaner *c;
     int rc = v->clean ? 0 : err_set(e, ERR_USAGE, "--show goes with --clean");
-    bool colour;
 
     if (rc || make_cleaner(v, &c, e))
         return -1;
     rc = io_out_open(&out, v->out, e);
-    colour = !rc && isatty(out.fd) && !(no_colour && *no_colour) && term && strcmp(term, "dumb") != 0;
     if (!rc && (!(in = records_open(paths, n, &ro, m, e)) ||
-                clean_show(in, c, out.fd, out.name, colour, &counts, e) || io_publish(&out, e)))
+                clean_show(in, c, &out, &counts, e) || io_publish(&out, e)))
         rc = -1;
     if (!rc)
         msg_note(m, "texts that --clean changes: %llu; of which nothing is left: %llu",

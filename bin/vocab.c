@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* vocab: text -> a trained tokenizer's directory */
+#include "clean.h"
 #include "msg.h"
 #include "opt.h"
 #include "records.h"
@@ -11,7 +12,7 @@
 
 struct values {
     struct opt_common common;
-    const char *kind, *format, *header, *text, *join, *member, *out;
+    const char *kind, *format, *header, *text, *join, *member, *clean, *out;
     int64_t size, min_count;
     bool cased, force;
 };
@@ -37,6 +38,8 @@ static const struct opt options[] = {
     {"header", 0, OPT_CHOICE, AT(header), "auto|yes|no", "the first record names columns [auto]",
      0, 0, 0},
     {"member", 0, OPT_TEXT, AT(member), "GLOB", "members of archives to read [all]", 0, 0, 0},
+    {"clean", 0, OPT_TEXT, AT(clean), "STEP[,STEP...]",
+     "clean texts, as tok does; 'tok --clean help' lists the steps [nothing]", 0, 0, 0},
     {"force", 'f', OPT_FLAG, AT(force), NULL, "replace a tokenizer that is in DIR", OPT_SAME, 0,
      0},
     OPT_THREADS,
@@ -88,7 +91,7 @@ static struct records *open_input(const struct values *v, char **paths, int n, s
 static int run(const struct values *v, char **paths, int n, struct msg *m, struct err *e)
 {
     static const char *const kinds[] = {"wordpiece", "bpe", "unigram", "word", NULL};
-    const struct vocab_options o = {
+    struct vocab_options o = {
         .kind = (enum vocab_kind)choice(v->kind, kinds),
         .size = (size_t)v->size,
         .cased = v->cased,
@@ -97,18 +100,19 @@ static int run(const struct values *v, char **paths, int n, struct msg *m, struc
     };
     struct vocab_totals totals;
     struct vocablist result = {0};
+    struct cleaner *clean = NULL;
     struct records *in;
     int rc;
 
     if (!v->out)
         return err_set(e, ERR_USAGE, "-o DIR is missing; try 'vocab --help'");
-    if (vocab_writable(v->out, v->force, e))
+    if (v->clean && !(clean = cleaner_make(v->clean, 0, e)))
         return -1;
-    in = open_input(v, paths, n, m, e);
-    if (!in)
-        return -1;
-    rc = vocab_train(in, &o, &result, &totals, e);
+    in = vocab_writable(v->out, v->force, e) ? NULL : open_input(v, paths, n, m, e);
+    o.clean = clean;
+    rc = in ? vocab_train(in, &o, &result, &totals, e) : -1;
     records_free(in);
+    cleaner_free(clean);
     if (rc == 0 && totals.words == 0)
         rc = err_set(e, ERR_DATA, "the input has no words to learn from");
     if (rc == 0)

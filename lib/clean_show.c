@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "clean_show.h"
-#include "io.h"
+#include "screen.h"
 #include "uniprop.h"
 #include "utf8.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 enum { FLUSH = 64 << 10 };
@@ -123,10 +124,11 @@ static int show_record(struct show *s, const struct record *r, struct err *e)
     return 0;
 }
 
-int clean_show(struct records *in, const struct cleaner *c, int fd, const char *name, bool colour,
+int clean_show(struct records *in, const struct cleaner *c, const struct io_out *to,
                struct clean_counts *counts, struct err *e)
 {
-    struct show s = {.cleaner = c, .counts = counts, .colour = colour, .fd = fd, .name = name};
+    struct show s = {.cleaner = c, .counts = counts, .colour = screen_of(to->fd).colour,
+                     .fd = to->fd, .name = to->name};
     struct record_chunk chunk = {0};
     int got;
 

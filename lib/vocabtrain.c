@@ -17,6 +17,7 @@ enum { MAX_WORD = 1000, MAX_WHOLE = 100 };
 struct job {
     struct record_chunk chunk;
     struct wordcount counts;
+    struct clean_scratch wash;
     struct norm_scratch scratch;
     struct buf normal, word;
     uint64_t words;
@@ -125,8 +126,12 @@ static int read_chunk(void *ctx, void *job, struct err *e)
 
 static int count_chunk(void *ctx, void *job, struct err *e)
 {
+    const struct counting *c = ctx;
+    struct clean_counts ignored = {0};
     struct job *j = job;
 
+    if (c->o->clean && clean_chunk(c->o->clean, &j->wash, &j->chunk, &ignored, e))
+        return -1;
     for (size_t i = 0; i < j->chunk.n; i++) {
         const struct record *r = &j->chunk.at[i];
 
@@ -280,6 +285,7 @@ static void jobs_free(struct job *jobs, int n)
     for (int i = 0; jobs && i < n; i++) {
         record_chunk_free(&jobs[i].chunk);
         wordcount_free(&jobs[i].counts);
+        clean_scratch_free(&jobs[i].wash);
         norm_scratch_free(&jobs[i].scratch);
         buf_free(&jobs[i].normal);
         buf_free(&jobs[i].word);

@@ -12,6 +12,7 @@
 #ifndef BERTUTILS_VOCABTRAIN_H
 #define BERTUTILS_VOCABTRAIN_H
 
+#include "clean.h"
 #include "err.h"
 #include "records.h"
 #include "vocablist.h"
@@ -28,6 +29,7 @@ struct vocab_options {
     bool cased;         /* all but BPE, which always does: keep case and accents */
     uint64_t min_count; /* rarer pairs, pieces and words are no tokens */
     int threads;
+    const struct cleaner *clean; /* what is done to the texts before; NULL: nothing */
 };
 
 struct vocab_totals {

@@ -229,6 +229,19 @@ record 3 x3
     done
 }
 
+@test "vocab --clean learns from cleaned texts, for any -@" {
+    for i in {1..300}; do echo "<p>the &lt;cat&gt; sat</p> http://x.y/$i on the mat"; done >in.txt
+    tok -q --format text --clean html,url,ws --show in.txt | sed -n 's/^+ //p' >by-hand.txt
+    vocab -q --size 60 -o want --format text by-hand.txt
+    for n in 1 3; do
+        vocab -q --size 60 -o got$n --format text --clean html,url,ws -@ $n in.txt
+        cmp want/vocab.txt got$n/vocab.txt
+    done
+    fails_with 2 vocab --clean nothing -o x in.txt
+    says "none of the steps"
+    [ ! -e x ]
+}
+
 @test "AG News: what people replace by hand" {
     skip_without_data agnews/part1.csv
     tok --format csv --header no --text 3 --label 1 --clean lost-amp,html,backslash,url,ws --show \

@@ -247,7 +247,8 @@ def markup(rng, depth=0):
         elif kind < 0.5:
             out.append(rng.choice(["<br>", "<br />", "<BR/>", "<hr class=x>", "<img src='a>b.png'/>"]))
         elif kind < 0.56:
-            out.append(rng.choice(["<!-- <p>no</p> -->", "<!---->", "<!doctype html>", "<!-- a - b -->"]))
+            out.append(rng.choice(["<!-- <p>no</p> -->", "<!---->", "<!doctype html>",
+                                   "<!-- a - b -->"]))
         elif kind < 0.62:
             tag = rng.choice(["script", "style", "SCRIPT"])
             out.append(f"<{tag} type=\"t\">if (a < b) {{ '</p>' }}</{tag}>")
@@ -286,7 +287,9 @@ def main():
                 [a + c + b for c in assigned for a, b in (("e\u0323", "\u0301\u0316"),)])
         compare("random texts", step, judge, known)
     every = {
-        "entities": html.unescape, "lost-amp": lambda t: LOST.sub(lambda m: html.unescape("&" + m[1]), t), "url": url(""), "url=LINK": url("LINK"),
+        "entities": html.unescape,
+        "lost-amp": lambda t: LOST.sub(lambda m: html.unescape("&" + m[1]), t),
+        "url": url(""), "url=LINK": url("LINK"),
         "email": lambda t: EMAIL.sub("", t), "email=@": lambda t: EMAIL.sub("@", t),
         "user": lambda t: USER.sub("", t), "user=@USER": lambda t: USER.sub("@USER", t),
         "emoji": lambda t: EMOJIS.sub("", t), "emoji=E": lambda t: EMOJIS.sub("E", t),

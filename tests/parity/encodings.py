@@ -15,7 +15,8 @@ import tempfile
 
 BIN = sys.argv[1]
 passed = failed = 0
-PIECES = ["a", "the ", "é", "€", "😀", "\u0301", "中文", "\ufeff", "\ufffd", "\uffff", "\U0010ffff", " ", "x" * 300]
+PIECES = ["a", "the ", "é", "€", "😀", "\u0301", "中文", "\ufeff", "\ufffd", "\uffff", "\U0010ffff",
+          " ", "x" * 300]
 
 
 def read_text(data, work, *options):
@@ -56,7 +57,8 @@ def broken(rng):
     data = bytearray("".join(rng.choice(PIECES + ["\n"]) for _ in range(rng.randint(0, 40))).encode())
     for _ in range(rng.randint(0, 6)):
         if data:
-            data[rng.randrange(len(data))] = rng.choice((0x80, 0xbf, 0xc0, 0xc3, 0xe2, 0xed, 0xf0, 0xf4, 0xff, 0))
+            data[rng.randrange(len(data))] = rng.choice((0x80, 0xbf, 0xc0, 0xc3, 0xe2, 0xed, 0xf0,
+                                                         0xf4, 0xff, 0))
     return bytes(data)
 
 
