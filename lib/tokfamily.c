@@ -29,7 +29,7 @@ static const struct family albert = {"albert", ALBERT_TOKENS, FILES_SPM, .mask_l
 static const struct family fnet = {"fnet", ALBERT_TOKENS, FILES_SPM, .mask_lstrip = true,
                                    .spm = SPM_ALBERT, .keep_accents = true};
 static const struct family rembert = {"rembert", ALBERT_TOKENS, FILES_SPM, .mask_lstrip = true,
-                                      .spm = SPM_REMBERT, .lower = true};
+                                      .spm = SPM_REMBERT, .keep_accents = true};
 static const struct family deberta_v2 = {
     "deberta-v2", {"[CLS]", "[SEP]", "[PAD]", "[UNK]", "[MASK]", "[CLS]", "[SEP]"}, FILES_SPM,
     .spm = SPM_DEBERTA};

@@ -33,15 +33,16 @@ static const struct layout {
     const char *cls, *sep;  /* cls NULL: nothing before a text */
     bool two_seps;
     int second_type;
+    bool words; /* cut at white space first, which also drops what is too much of it */
 } layouts[] = {
-    [SPM_XLMR] = {xlmr_first, 3, 3, "<mask>", "<s>", "</s>", true, 0},
-    [SPM_CAMEMBERT] = {camembert_first, 1, 3, "<mask>", "<s>", "</s>", true, 0},
-    [SPM_ALBERT] = {none, 0, -1, NULL, "[CLS]", "[SEP]", false, 1},
-    [SPM_REMBERT] = {none, 0, -1, NULL, "[CLS]", "[SEP]", false, 1},
-    [SPM_DEBERTA] = {none, 0, -1, NULL, "[CLS]", "[SEP]", false, 1},
-    [SPM_BIGBIRD] = {none, 0, -1, NULL, "[CLS]", "[SEP]", false, 1},
-    [SPM_BARTHEZ] = {none, 0, 3, NULL, "<s>", "</s>", true, 0},
-    [SPM_T5] = {none, 0, -1, NULL, NULL, "</s>", false, 0},
+    [SPM_XLMR] = {xlmr_first, 3, 3, "<mask>", "<s>", "</s>", true, 0, true},
+    [SPM_CAMEMBERT] = {camembert_first, 1, 3, "<mask>", "<s>", "</s>", true, 0, true},
+    [SPM_ALBERT] = {none, 0, -1, NULL, "[CLS]", "[SEP]", false, 1, true},
+    [SPM_REMBERT] = {none, 0, -1, NULL, "[CLS]", "[SEP]", false, 1, false},
+    [SPM_DEBERTA] = {none, 0, -1, NULL, "[CLS]", "[SEP]", false, 1, false},
+    [SPM_BIGBIRD] = {none, 0, -1, NULL, "[CLS]", "[SEP]", false, 1, false},
+    [SPM_BARTHEZ] = {none, 0, 3, NULL, "<s>", "</s>", true, 0, false},
+    [SPM_T5] = {none, 0, -1, NULL, NULL, "</s>", false, 0, true},
 };
 
 struct writer {
@@ -246,6 +247,13 @@ static int put_model(struct writer *w)
 
 /* ---- around the model ---- */
 
+/* The one behind the last member of a list. */
+static void drop_comma(struct writer *w)
+{
+    if (w->out->data[w->out->len - 1] == ',')
+        w->out->len--;
+}
+
 static int put_added_one(struct writer *w, const char *text, size_t n, bool special)
 {
     int64_t id = vocabmap_id(&w->ids, text, n);
@@ -277,8 +285,7 @@ static int put_added(struct writer *w)
     for (int64_t i = 0; w->s->family == SPM_T5 && i < w->s->extra_ids; i++)
         if (put_added_one(w, text, sentinel(text, i), true))
             return -1;
-    if (w->out->data[w->out->len - 1] == ',')
-        w->out->len--;
+    drop_comma(w);
     return put(w, "]");
 }
 
@@ -314,15 +321,15 @@ static int put_normalizer(struct writer *w)
     if (rc == 0 && (s->family == SPM_ALBERT || s->family == SPM_REMBERT))
         rc = put(w, quotes) || (s->family == SPM_REMBERT && put(w, one_blank)) ||
              (!s->keep_accents && put(w, unaccent)) || (s->lower && put(w, lowercase)) ||
-             put_charsmap(w) || (s->family == SPM_ALBERT && put(w, one_blank));
+             put_charsmap(w);
     else if (rc == 0 && s->family == SPM_DEBERTA)
         rc = (s->lower && put(w, lowercase)) || put(w, strip_both) || put_charsmap(w) ||
              put(w, one_blank);
     else if (rc == 0)
-        rc = put_charsmap(w) || put(w, usual);
+        rc = put_charsmap(w) || (!w->layout->words && put(w, usual));
     if (rc)
         return -1;
-    w->out->len--; /* the last comma */
+    drop_comma(w);
     return put(w, "]}");
 }
 
@@ -335,6 +342,7 @@ static int put_cutting(struct writer *w)
 
     return put(w, ",\"decoder\":") || put(w, metaspace) ||
                    put(w, ",\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[") ||
+                   (w->layout->words && put(w, "{\"type\":\"WhitespaceSplit\"},")) ||
                    (punct && put(w, "{\"type\":\"Punctuation\",\"behavior\":\"Isolated\"},")) ||
                    put(w, metaspace) || put(w, "]}")
                ? -1
@@ -372,12 +380,12 @@ static int put_template(struct writer *w)
     if (put(w, ",\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[") ||
         put_special(w, l->cls, 0) || put_segment(w, 'A', 0) || put_special(w, l->sep, 0))
         return -1;
-    w->out->len--;
+    drop_comma(w);
     if (put(w, "],\"pair\":[") || put_special(w, l->cls, 0) || put_segment(w, 'A', 0) ||
         put_special(w, l->sep, 0) || (l->two_seps && put_special(w, l->sep, 0)) ||
         put_segment(w, 'B', second) || put_special(w, l->sep, second))
         return -1;
-    w->out->len--;
+    drop_comma(w);
     return put(w, "],\"special_tokens\":{") || (l->cls && put_ids(w, l->cls, ",")) ||
                    put_ids(w, l->sep, "}}")
                ? -1

@@ -2,8 +2,9 @@
 /*
  * tokspm: a SentencePiece model as the tokenizer.json that its family makes of it (L2).
  *
- * The families differ in the ids they give, in normalization and in the frame of a text;
- * source: transformers/convert_slow_tokenizer.py.  The rest is tokjson's.
+ * The families differ in the ids they give, in normalization and in the frame of a text.  The
+ * rest is tokjson's.  Sources: transformers/convert_slow_tokenizer.py and, for XLM-R, CamemBERT,
+ * ALBERT and T5, models/X/tokenization_X.py, which cut at white space as published files do.
  */
 #ifndef BERTUTILS_TOKSPM_H
 #define BERTUTILS_TOKSPM_H
