@@ -298,29 +298,46 @@ static struct dev_load load_of(const struct model *m, const struct model_limits 
     return load;
 }
 
-size_t model_bytes(const struct model *m, const struct model_limits *limits)
+/* Bytes of the device, and of its host for the twins of inputs and results. */
+static bool count_bytes(const struct model *m, const struct model_limits *limits,
+                        size_t *device, size_t *host)
 {
+    const struct dev_behind *behind = m->ops.be->behind;
     struct model sizes = {0};
     struct arena state = {0}, memory = {0};
     struct model_limits l;
-    struct dev_load load;
-    size_t all;
 
     if (!can_plan(limits))
-        return SIZE_MAX;
+        return false;
     l = planned(m, limits);
-    if (!can_plan(&l))
-        return SIZE_MAX;
     plan_state(m, &state, &sizes);
     plan_memory(m, &l, &memory, &sizes);
-    if (state.overflow || memory.overflow)
-        return SIZE_MAX;
-    all = (size_t)m->params.size * sizeof *m->p + (l.train ? state.used : 0) + memory.used;
+    if (!can_plan(&l) || state.overflow || memory.overflow)
+        return false;
+    *device = (size_t)m->params.size * sizeof *m->p + (l.train ? state.used : 0) + memory.used;
+    *host = (sizes.in_bytes + sizes.out_bytes) * (behind ? SLOTS : 1);
+    if (behind) {
+        const struct dev_load load = load_of(m, &l, &sizes);
+
+        *device += behind->overhead(m->ops.dev, &load);
+    }
+    return true;
+}
+
+size_t model_bytes(const struct model *m, const struct model_limits *l)
+{
+    size_t device, host;
+
+    return count_bytes(m, l, &device, &host) ? device + host : SIZE_MAX;
+}
+
+size_t model_gpu_bytes(const struct model *m, const struct model_limits *l)
+{
+    size_t device, host;
+
     if (!m->ops.be->behind)
-        return all + sizes.in_bytes + sizes.out_bytes;
-    load = load_of(m, &l, &sizes);
-    return all + SLOTS * (sizes.in_bytes + sizes.out_bytes) +
-           m->ops.be->behind->overhead(m->ops.dev, &load);
+        return 0;
+    return count_bytes(m, l, &device, &host) ? device : SIZE_MAX;
 }
 
 static int reserve_state(struct model *m, struct err *e)

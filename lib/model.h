@@ -55,6 +55,8 @@ struct model_limits {
 int model_reserve(struct model *m, const struct model_limits *l, struct err *e) MUST_USE;
 /* Bytes that the limits take in all: weights, moments, gradients, activations. */
 size_t model_bytes(const struct model *m, const struct model_limits *l);
+/* How many of them are a GPU's, with what the GPU's side keeps for itself; 0 on the CPU. */
+size_t model_gpu_bytes(const struct model *m, const struct model_limits *l);
 
 /* Sums over what was seen; divide by weight for the mean. */
 struct loss_sum {

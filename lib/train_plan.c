@@ -180,11 +180,12 @@ static double resident(void)
 #define PROGRAM_BYTES 80e6
 #define TOKEN_BYTES 12.0
 
-/* What training adds to the weights, which are in memory already. */
+/* What training adds to what is in memory already: on the CPU, the weights. */
 static double planned(const struct train *t, const struct model_limits *l)
 {
     const double params = (double)model_state_bytes(t->model, STATE_PARAMS);
-    double bytes = (double)model_bytes(t->model, l) - params;
+    const double gpu = (double)model_gpu_bytes(t->model, l);
+    double bytes = (double)model_bytes(t->model, l) - (gpu > 0 ? gpu : params);
 
     if (t->total > 0 && strcmp(t->best, "last") != 0)
         bytes += params;
@@ -195,16 +196,21 @@ static double planned(const struct train *t, const struct model_limits *l)
 
 static void show_memory(const struct train *t, const struct model_limits *l)
 {
-    const double bytes = resident() + planned(t, l);
+    const double bytes = (resident() + planned(t, l)) * MEMORY_SLACK / 1e6;
+    const double gpu = (double)model_gpu_bytes(t->model, l) / 1e6;
+    const double params = (double)model_parameters(t->model) / 1e6;
 
-    msg_note(t->msg, "%.2f million parameters, peak memory about %.0f MB",
-             (double)model_parameters(t->model) / 1e6, bytes * MEMORY_SLACK / 1e6);
+    if (gpu > 0)
+        msg_note(t->msg, "%.2f million parameters, peak memory about %.0f MB, and %.0f MB of "
+                 "the GPU's", params, bytes, gpu);
+    else
+        msg_note(t->msg, "%.2f million parameters, peak memory about %.0f MB", params, bytes);
 }
 
 /* ---- --memory ---- */
 
 /*
- * Bytes of a run with micro-batches of n items.  A function of data and settings alone, not
+ * Bytes of a run with micro-batches of n items; on a GPU, the GPU's.  A function of data and settings alone, not
  * of what is resident: a resumed run must choose the same.
  */
 static int memory_of(struct train *t, int64_t n, double *bytes, struct err *e)
@@ -215,6 +221,9 @@ static int memory_of(struct train *t, int64_t n, double *bytes, struct err *e)
     t->micro = n;
     if (find_limits(t, &l, e))
         return -1;
+    *bytes = (double)model_gpu_bytes(t->model, &l);
+    if (*bytes > 0)
+        return 0;
     *bytes = planned(t, &l) + (double)model_state_bytes(t->model, STATE_PARAMS);
     *bytes = (*bytes + PROGRAM_BYTES + tokens * TOKEN_BYTES) * MEMORY_SLACK;
     return 0;
