@@ -417,7 +417,8 @@ void tokenize_say(const struct tokenize_report *r, const struct stream_stat *s,
     struct rusage use;
 
     if (r->invalid_utf8)
-        msg_warn(m, "%llu sequences that are not UTF-8 (or NUL) were read as U+FFFD",
+        msg_warn(m, "%llu sequences that are not UTF-8 (or NUL) were read as U+FFFD; --invalid "
+                 "error says where the first is",
                  (unsigned long long)r->invalid_utf8);
     if (r->unk > r->tokens / 10)
         msg_warn(m, "%.0f %% of the tokens are unknown to the tokenizer: is it the right one?",

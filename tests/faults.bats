@@ -12,6 +12,8 @@ setup_file() {
     printf '%s\t%s\n' 1 'the cat sees the dog' 0 'the see dog cat' 1 'a dog sees' 0 'this a sees' >x.tsv
     printf 'id,text,label\n1,"the, ""cat""",a\n2,dog,b\n' >x.csv
     printf '{"text": "the cat", "label": "a"}\n{"text": "dog \\u0041", "label": "b"}\n' >x.jsonl
+    printf '<b>\xc3\xa9\xcc\xa3</b>&amp; http://x.y e\xcc\x81\n' >x.html
+    printf '\xff\xfet\0h\0e\0\n\0\0\xd8\n\0' >x.utf16
     tok -m m --block-records 2 -o x.toks x.tsv
     mlm-pretrain -qq -m m --init --max-steps 0 -o w x.toks >pass.toks
     finetune -qq -m w --epochs 1 -o c x.toks
@@ -56,6 +58,9 @@ model_is_whole() { printf '%s' "cmp -s '$1/model.safetensors' '$2' || cmp -s '$1
         sweep malloc $how 70 20 tok -@1 -m "$F/m" "$F/x.jsonl"
         sweep malloc $how 70 40 tok -@1 -m "$F/t" -o x.toks "$F/x.tsv"
         sweep malloc $how 70 40 tok -@1 -m "$F/b" -o x.toks "$F/x.tsv"
+        sweep malloc $how 70 20 tok -@1 -m "$F/m" --clean html,url=X,nfkc,accents,ws "$F/x.html"
+        sweep malloc $how 70 20 tok -@1 --clean html,nfd,lower,ws --show "$F/x.html"
+        sweep malloc $how 70 20 tok -@1 -m "$F/m" --invalid skip "$F/x.utf16"
         sweep malloc $how 70 30 tok -@1 -d -m "$F/m" --columns key,label,tokens,text "$F/x.toks"
     done
 }
