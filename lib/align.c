@@ -31,24 +31,8 @@ struct aligner {
     struct image *cache; /* (CACHE) by the lowest bits of the code point */
     struct image *at;    /* of the call at hand */
     struct points raw, normal;
+    uint32_t prefix; /* what the normalizer puts before every text; 0: nothing */
 };
-
-struct aligner *aligner_new(const struct tokenizer *t, struct err *e)
-{
-    struct aligner *a = mem_alloc(1, sizeof *a, "alignment", e);
-
-    if (a) {
-        a->encoder = encoder_new(t, e);
-        a->cache = mem_alloc(CACHE, sizeof *a->cache, "alignment", e);
-    }
-    if (a && a->encoder && a->cache) {
-        for (size_t i = 0; i < CACHE; i++)
-            a->cache[i].n = 0xff;
-        return a;
-    }
-    aligner_free(a);
-    return NULL;
-}
 
 void aligner_free(struct aligner *a)
 {
@@ -96,7 +80,32 @@ static int find_image(struct aligner *a, const uint8_t *p, size_t n, struct imag
     for (size_t i = 0, used; i < n && image->n < IMAGE; i += used)
         image->to[image->n++] = utf8_next(p + i, n - i, &used);
     encoder_watch(a->encoder, &watcher);
-    return encoder_encode(a->encoder, (const char *)p, n, &a->ids, e);
+    if (encoder_encode(a->encoder, (const char *)p, n, &a->ids, e))
+        return -1;
+    if (a->prefix && image->n && image->to[0] == a->prefix)
+        memmove(image->to, image->to + 1, --image->n * sizeof *image->to);
+    return 0;
+}
+
+struct aligner *aligner_new(const struct tokenizer *t, struct err *e)
+{
+    struct aligner *a = mem_alloc(1, sizeof *a, "alignment", e);
+    struct image letter;
+
+    if (a) {
+        a->encoder = encoder_new(t, e);
+        a->cache = mem_alloc(CACHE, sizeof *a->cache, "alignment", e);
+    }
+    if (a && a->encoder && a->cache) {
+        for (size_t i = 0; i < CACHE; i++)
+            a->cache[i].n = 0xff;
+        if (find_image(a, (const uint8_t *)"a", 1, &letter, e) == 0) {
+            a->prefix = letter.n == 2 && letter.to[1] == 'a' ? letter.to[0] : 0;
+            return a;
+        }
+    }
+    aligner_free(a);
+    return NULL;
 }
 
 /* The images of the code points of p[at..end-1], each by itself. */

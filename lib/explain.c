@@ -143,7 +143,13 @@ static bool is_blank(uint32_t c)
     return c == 0x2581 || (uni_of(c) & (UNI_SPACE | UNI_GAP)) != 0;
 }
 
-/* How many bytes of p[0..n-1] read as the word, blanks and U+2581 being the same; or 0. */
+/* What may be put before a word: Metaspace writes the one as the other. */
+static bool is_mark(uint32_t c)
+{
+    return c == ' ' || c == 0x2581;
+}
+
+/* How many bytes of p[0..n-1] read as the word, a blank and U+2581 being the same; or 0. */
 static size_t reads_as(const uint8_t *p, size_t n, const uint8_t *word, size_t len)
 {
     size_t at = 0;
@@ -154,31 +160,37 @@ static size_t reads_as(const uint8_t *p, size_t n, const uint8_t *word, size_t l
         if (at == n)
             return 0;
         got = utf8_next(p + at, n - at, &more);
-        if (got != want && !(is_blank(got) && is_blank(want)))
+        if (got != want && !(is_mark(got) && is_mark(want)))
             return 0;
     }
     return at;
 }
 
-/* The next place that reads like a word, with or without a blank that was put in front. */
-static struct explain_range search_word(const struct explainer *x, const uint8_t *word, size_t n)
+/*
+ * The next place, at most `gap` bytes on, that reads like a word, with or without a blank that
+ * was put in front.
+ */
+static struct explain_range search_word(const struct explainer *x, const uint8_t *word, size_t n,
+                                        size_t gap)
 {
     const uint8_t *normal = (const uint8_t *)x->out->normal.data;
-    const size_t window = x->cursor + n + WINDOW;
-    const size_t end = x->base + x->n_made < window ? x->base + x->n_made : window;
+    const size_t end = x->base + x->n_made;
     size_t used, skip = 0;
 
-    if (n > 0 && is_blank(utf8_next(word, n, &used)))
+    if (n > 0 && is_mark(utf8_next(word, n, &used)))
         skip = used;
-    for (size_t from = x->cursor; from < end; from++) {
+    for (size_t from = x->cursor; from < end && from <= x->cursor + gap; from++) {
         const size_t whole = reads_as(normal + from, end - from, word, n);
         const size_t rest =
             whole || skip == n ? 0 : reads_as(normal + from, end - from, word + skip, n - skip);
 
         if (whole || (skip && rest))
             return (struct explain_range){from, from + (whole ? whole : rest), true};
+        /* A blank by itself that is not here was put in. */
+        if (skip == n)
+            break;
     }
-    return (struct explain_range){0};
+    return (struct explain_range){x->cursor, x->cursor, skip == n};
 }
 
 /* Whether p[0..n-1] is in the normalized text at hand. */
@@ -188,37 +200,50 @@ static bool is_made(const struct explainer *x, const uint8_t *p, size_t n)
            (uintptr_t)p - (uintptr_t)x->made + n <= x->n_made;
 }
 
+/* What the letters of p[0..n-1] spell in x->spelling; 0 where one stands for no byte. */
+static int spell_bytes(struct explainer *x, const uint8_t *p, size_t n, struct err *e)
+{
+    buf_reset(&x->spelling);
+    for (size_t i = 0, used; i < n; i += used) {
+        const int byte = bpe_byte(utf8_next(p + i, n - i, &used));
+
+        if (byte < 0)
+            return 0;
+        if (buf_putc(&x->spelling, (char)byte, e))
+            return -1;
+    }
+    return n > 0;
+}
+
 /*
- * The place of the word of an event.  *word is that of its bytes where byte-level rules have
- * spelled them as letters.
+ * The place of the word of an event.  *word becomes that of its bytes where byte-level rules
+ * have spelled them as letters; a word right behind the last one is no such.
  */
 static int find_word(struct explainer *x, struct encoder_event *word,
                      struct explain_range *normal, struct err *e)
 {
+    int spelled;
+
     if (is_made(x, word->p, word->n)) {
         const size_t at = x->base + (size_t)(word->p - x->made);
 
         *normal = (struct explain_range){at, at + word->n, true};
         return 0;
     }
-    if (x->t->decoder == DECODE_BYTES) {
-        bool letters = true;
-
-        buf_reset(&x->spelling);
-        for (size_t i = 0, used; letters && i < word->n; i += used) {
-            const int byte = bpe_byte(utf8_next(word->p + i, word->n - i, &used));
-
-            letters = byte >= 0;
-            if (letters && buf_putc(&x->spelling, (char)byte, e))
-                return -1;
-        }
-        if (letters && word->n) {
+    *normal = search_word(x, word->p, word->n, 0);
+    if (normal->known)
+        return 0;
+    spelled = x->t->decoder == DECODE_BYTES ? spell_bytes(x, word->p, word->n, e) : 0;
+    if (spelled > 0) {
+        *normal = search_word(x, (const uint8_t *)x->spelling.data, x->spelling.len, WINDOW);
+        if (normal->known) {
             word->p = (const uint8_t *)x->spelling.data;
             word->n = x->spelling.len;
+            return 0;
         }
     }
-    *normal = search_word(x, word->p, word->n);
-    return 0;
+    *normal = search_word(x, word->p, word->n, WINDOW);
+    return spelled < 0 ? -1 : 0;
 }
 
 /* ---- why words are split ---- */
@@ -319,24 +344,6 @@ static const uint8_t *spelling(struct explainer *x, uint32_t id, int which, bool
     return NULL;
 }
 
-/* The same for byte-level vocabularies, whose letters stand for bytes. */
-static const uint8_t *byte_spelling(struct explainer *x, uint32_t id, size_t *len,
-                                    struct err *e)
-{
-    const uint8_t *token = (const uint8_t *)tokenizer_token(x->t, id);
-    const size_t n = token ? strlen((const char *)token) : 0;
-
-    buf_reset(&x->spelling);
-    for (size_t i = 0, used; i < n; i += used) {
-        const int byte = bpe_byte(utf8_next(token + i, n - i, &used));
-
-        if (byte < 0 || buf_putc(&x->spelling, (char)byte, e))
-            return NULL;
-    }
-    *len = x->spelling.len;
-    return (const uint8_t *)x->spelling.data;
-}
-
 /* How many bytes of p[0..n-1] the token is, 0 where it is not there. */
 static size_t token_at(struct explainer *x, uint32_t id, bool inner, const uint8_t *p, size_t n,
                        struct err *e)
@@ -345,8 +352,12 @@ static size_t token_at(struct explainer *x, uint32_t id, bool inner, const uint8
     size_t len;
 
     if (x->t->decoder == DECODE_BYTES) {
-        s = byte_spelling(x, id, &len, e);
-        return s && len && len <= n && memcmp(s, p, len) == 0 ? len : 0;
+        const char *token = tokenizer_token(x->t, id);
+
+        if (!token || spell_bytes(x, (const uint8_t *)token, strlen(token), e) <= 0)
+            return 0;
+        len = x->spelling.len;
+        return len <= n && memcmp(x->spelling.data, p, len) == 0 ? len : 0;
     }
     for (int which = 0; (s = spelling(x, id, which, inner, &len, e)) != NULL; which++) {
         if (len && len <= n && memcmp(s, p, len) == 0)

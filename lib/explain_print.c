@@ -94,17 +94,18 @@ static struct input make_input(const struct explain_print *p, const struct expla
 
 /* ---- fields ---- */
 
-/* Text with what would end a field or a line spelled out, a backslash too. */
+/* Text with what would end a field or a line spelled out, a backslash and lone bytes too. */
 static int put_escaped(struct buf *out, const char *p, size_t n, struct err *e)
 {
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0, used; i < n; i += used) {
         const uint8_t c = (uint8_t)p[i];
         const char *special = c == '\t' ? "\\t" : c == '\n' ? "\\n" : c == '\r' ? "\\r"
                               : c == '\\' ? "\\\\" : NULL;
 
+        utf8_next((const uint8_t *)p + i, n - i, &used);
         if (special ? buf_puts(out, special, e)
-            : c < 32 || c == 127 ? buf_addf(out, e, "\\x%02x", c)
-                                 : buf_putc(out, (char)c, e))
+            : c < 32 || c == 127 || (c >= 128 && used == 1) ? buf_addf(out, e, "\\x%02x", c)
+                                                            : buf_add(out, p + i, used, e))
             return -1;
     }
     return 0;
