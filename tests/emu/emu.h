@@ -9,6 +9,7 @@
  * The stream is behind its caller as far as it can be: nothing runs before somebody waits
  * for it, with the arguments that it was given.  What is submitted between the begin and
  * the end of a capture is kept and runs at each launch of the graph.
+ * EMU_NO_CAPTURE makes every capture fail at its end.
  * EMU_ORDER=reverse or =mixed runs the threads in another order, which shows missing
  * barriers.  It says nothing about speed, and nothing about what cuBLASLt does beyond its
  * documentation.

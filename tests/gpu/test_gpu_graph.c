@@ -220,6 +220,20 @@ static void records_change_nothing(void)
     }
 }
 
+/* What cannot be recorded is done without; only the emulator knows how to fail. */
+static void a_failed_record_is_no_error(void)
+{
+    struct outcome eager, failed;
+
+    CHECK(run(&trials[0], "cuda", "bf16", "0", &eager) == 0);
+    setenv("EMU_NO_CAPTURE", "1", 1);
+    CHECK(run(&trials[0], "cuda", "bf16", NULL, &failed) == 0);
+    unsetenv("EMU_NO_CAPTURE");
+    CHECK(same(&eager, &failed));
+    free(eager.p);
+    free(failed.p);
+}
+
 /* Padding, and what is collected late, against the CPU, which has neither. */
 static void numbers_are_the_cpus(void)
 {
@@ -262,6 +276,7 @@ int main(void)
     if (mkdir(dir, 0700))
         return 1;
     RUN(records_change_nothing);
+    RUN(a_failed_record_is_no_error);
     RUN(numbers_are_the_cpus);
     snprintf(path, sizeof path, "%s/config.json", dir);
     unlink(path);
