@@ -165,8 +165,9 @@ static bool ends_in_number_comma(const uint8_t *p, size_t n)
     return n >= 2 && p[n - 1] == ',' && p[n - 2] >= '0' && p[n - 2] <= '9';
 }
 
-static int add_seed(struct finder *f, const struct suffix *x, int chars, uint64_t count,
-                    struct err *e)
+/* The prefix of some code points; those of `below`, or fewer, are another seed's business. */
+static int add_seed(struct finder *f, const struct suffix *x, int chars, int below,
+                    uint64_t count, struct err *e)
 {
     struct seeds *s = f->out;
     size_t n, at = 0;
@@ -177,8 +178,11 @@ static int add_seed(struct finder *f, const struct suffix *x, int chars, uint64_
     for (int i = 0; i < chars; i++)
         for (at++; at < n && (p[at] & 0xc0) == 0x80;)
             at++;
-    if (ends_in_number_comma(p, at))
-        return 0;
+    if (ends_in_number_comma(p, at)) { /* without the comma it is as frequent */
+        if (--chars <= below || chars < 2)
+            return 0;
+        at--;
+    }
     if (mem_grow(&s->at, &s->cap, s->n + 1, sizeof *s->at, e))
         return -1;
     s->at[s->n++] = (struct seed){x->at, (uint16_t)at, (uint16_t)chars, count};
@@ -208,8 +212,10 @@ static int add_seeds(struct finder *f, struct err *e)
             open[depth++] = (struct run){whole, sum};
         sum += f->words->word[x->word].count;
         while (depth > 0 && open[depth - 1].chars > next) {
-            first = open[--depth].before;
-            if (add_seed(f, x, open[depth].chars, sum - first, e))
+            const int under = --depth > 0 ? open[depth - 1].chars : 0;
+
+            first = open[depth].before;
+            if (add_seed(f, x, open[depth].chars, under > next ? under : next, sum - first, e))
                 return -1;
         }
         if (next > 0 && (depth == 0 || open[depth - 1].chars < next))

@@ -54,7 +54,10 @@ static int count_marked(struct job *j, const uint8_t *p, size_t n, struct err *e
     return wordcount_add(&j->counts, j->word.data, j->word.len, 1, e);
 }
 
-/* Normalizes a text of ASCII alone, in which no character changes another: 1 when it was. */
+/*
+ * Normalizes a text of ASCII alone, in which no character changes another (Unigram: no two
+ * quotation marks that are one): 1 when it was.
+ */
 static int normalize_ascii(const struct counting *c, struct job *j, const uint8_t *p, size_t n,
                            struct err *e)
 {
@@ -63,7 +66,8 @@ static int normalize_ascii(const struct counting *c, struct job *j, const uint8_
 
     for (size_t i = 0; i < n; i++)
         all |= p[i];
-    if (all & 0x80)
+    if (all & 0x80 || (c->o->kind == VOCAB_UNIGRAM &&
+                       (memmem(p, n, "``", 2) || memmem(p, n, "''", 2))))
         return 0;
     buf_reset(&j->normal);
     if (buf_reserve(&j->normal, n + 1, e))
@@ -166,17 +170,44 @@ static int make_ascii(struct counting *c, struct err *e)
     return rc;
 }
 
+/* ALBERT's: `` and '' are quotation marks, and accents and case go unless they are kept. */
+static int make_albert(struct normalizer *nz, bool cased, struct err *e)
+{
+    static const char *const quotes[] = {"``", "''"};
+
+    for (int i = 0; i < 2; i++) {
+        const struct norm_replace r = {
+            .pattern = quotes[i], .n_pattern = 2, .content = "\"", .n_content = 1};
+
+        if (normalizer_replace(nz, &r, e))
+            return -1;
+    }
+    return !cased && (normalizer_add(nz, NORM_NFKD) || normalizer_add(nz, NORM_STRIP_MARK) ||
+                      normalizer_add(nz, NORM_LOWER))
+               ? err_set(e, ERR_INTERNAL, "too many normalizer steps")
+               : 0;
+}
+
+static int make_bert(struct normalizer *nz, bool cased, struct err *e)
+{
+    static const enum norm_step steps[] = {NORM_CLEAN, NORM_CJK, NORM_NFD, NORM_STRIP_MN,
+                                           NORM_LOWER};
+
+    for (int i = 0; i < (cased ? 2 : 5); i++)
+        if (normalizer_add(nz, steps[i]))
+            return err_set(e, ERR_INTERNAL, "too many normalizer steps");
+    return 0;
+}
+
 static int make_normalizer(struct counting *c, struct err *e)
 {
-    static const enum norm_step bert[] = {NORM_CLEAN, NORM_CJK, NORM_NFD, NORM_STRIP_MN,
-                                          NORM_LOWER};
-    static const enum norm_step albert[] = {NORM_NFD, NORM_STRIP_MARK, NORM_LOWER};
-    const bool unigram = c->o->kind == VOCAB_UNIGRAM;
-    const int n = unigram ? (c->o->cased ? 0 : 3) : c->o->cased ? 2 : 5;
+    const struct vocab_options *o = c->o;
 
-    for (int i = 0; i < n; i++)
-        if (normalizer_add(&c->normalizer, unigram ? albert[i] : bert[i]))
-            return err_set(e, ERR_INTERNAL, "too many normalizer steps");
+    if (o->kind == VOCAB_BPE)
+        return 0;
+    if (o->kind == VOCAB_UNIGRAM ? make_albert(&c->normalizer, o->cased, e)
+                                 : make_bert(&c->normalizer, o->cased, e))
+        return -1;
     return make_ascii(c, e);
 }
 
@@ -313,6 +344,7 @@ int vocab_train(struct records *in, const struct vocab_options *o, struct vocabl
          : o->kind == VOCAB_WORD  ? train_words(words, o, result, e)
                                   : train_pairs(words, o, result, e);
 done:
+    normalizer_free(&c.normalizer);
     jobs_free(jobs, n);
     if (rc)
         vocablist_free(result);

@@ -71,15 +71,6 @@ static bool number_comma(const char *p, size_t n)
     return n > 1 && p[n - 1] == ',' && p[n - 2] == '1';
 }
 
-/* The text, within a word's rest of n bytes, goes on to what is no seed, as often. */
-static bool becomes_number_comma(const struct wordcount *w, const char *text, size_t len,
-                                 size_t n, uint64_t count)
-{
-    while (len < n && !number_comma(text, len))
-        len++;
-    return number_comma(text, len) && occurrences(w, text, len) == count;
-}
-
 static void seeds_are_the_frequent_substrings(void)
 {
     struct wordcount w = {0};
@@ -97,6 +88,8 @@ static void seeds_are_the_frequent_substrings(void)
         CHECK(utf8_count((const uint8_t *)text, s.at[i].n) == s.at[i].chars);
         CHECK(s.at[i].chars >= 2 && s.at[i].chars <= SEED_CHARS && real >= 2);
         CHECK(utf8_valid((const uint8_t *)text, s.at[i].n) && !number_comma(text, s.at[i].n));
+        for (size_t k = 0; k < i; k++)
+            CHECK(s.at[k].n != s.at[i].n || memcmp(w.bytes + s.at[k].at, text, s.at[i].n));
         CHECK(i == 0 || s.at[i - 1].count * s.at[i - 1].chars >= s.at[i].count * s.at[i].chars);
     }
     /* Every frequent substring is a seed, or the start of one that is as frequent. */
@@ -110,8 +103,7 @@ static void seeds_are_the_frequent_substrings(void)
                 if (!utf8_valid((const uint8_t *)text, to - from) || chars < 2 ||
                     chars > SEED_CHARS || count < 2 || number_comma(text, to - from))
                     continue;
-                CHECK(covered(&w, &s, text, to - from, count) ||
-                      becomes_number_comma(&w, text, to - from, w.word[i].n - from, count));
+                CHECK(covered(&w, &s, text, to - from, count));
             }
     seeds_free(&s);
     wordcount_free(&w);
