@@ -7,7 +7,7 @@
 #   check.txt              tests/gpu/run
 #   table.md, results.json tests/bench/gpu/run
 #   bench.txt              what that said meanwhile
-#   profile/, profile.txt  tests/bench/gpu/profile.sh
+#   profile.txt, profile/  tests/bench/gpu/profile.sh
 # The parts have time limits: nine minutes in all; with QUICK=1 about four.
 #   $SESSION_PARTS   [check bench profile]
 #   $BENCH_GPU       more options of tests/bench/gpu/run

@@ -57,10 +57,11 @@ if [ "$ready" = yes ] && command -v nsys >/dev/null 2>&1; then
     for case in 'cola 40 32' '512 12 16'; do
         set -- $case
         # shellcheck disable=SC2046
-        timeout "$limit" nsys profile --force-overwrite true --trace cuda -o "$work/$1" $(steps "$@") >"$out/nsys-$1.txt" 2>&1 &&
+        timeout "$limit" nsys profile --force-overwrite true --trace cuda -o "$work/$1" $(steps "$@") 2>&1 &&
             timeout "$limit" nsys stats --report cuda_gpu_kern_sum,cuda_api_sum,cuda_gpu_mem_time_sum \
-                "$work/$1.nsys-rep" >>"$out/nsys-$1.txt" 2>&1 || echo "profile: nsys did not work; see $out/nsys-$1.txt"
-    done
+                "$work/$1.nsys-rep" 2>&1 || echo "nsys did not end well: $1"
+    done >"$out/nsys.txt"
+    grep 'did not end' "$out/nsys.txt" && echo "profile: see $out/nsys.txt"
 else
     echo 'profile: nsys skipped: not installed'
 fi
@@ -71,8 +72,9 @@ if [ "$ready" = yes ] && command -v ncu >/dev/null 2>&1; then
         # shellcheck disable=SC2046
         timeout "$limit" ncu --clock-control none --launch-skip 400 --launch-count 60 --section SpeedOfLight \
             --section LaunchStats --section Occupancy --page details --print-summary per-kernel $(steps "$@") \
-            >"$out/ncu-$1.txt" 2>&1 || echo "profile: ncu did not end well; see $out/ncu-$1.txt"
-    done
+            2>&1 || echo "ncu did not end well: $1"
+    done >"$out/ncu.txt"
+    grep 'did not end' "$out/ncu.txt" && echo "profile: see $out/ncu.txt"
 else
     echo 'profile: ncu skipped: not installed'
 fi
