@@ -177,7 +177,7 @@ static int quantifier(struct pattern_parser *q, struct times *t)
         t->lazy = true;
     else if (pattern_takes(q, "+"))
         t->own = true;
-    if (t->braces && (t->own || (t->lazy && t->min == t->max)))
+    if (t->braces && t->lazy && t->min == t->max)
         return pattern_cannot(q, "a quantifier behind braces");
     if (is_one_of(q, "*+?"))
         return pattern_cannot(q, "a quantifier of a quantifier");
@@ -241,12 +241,18 @@ static int repeat_piece(struct pattern_parser *q, size_t from, const struct patt
 
 static int repeat(struct pattern_parser *q, size_t from, const struct times *t)
 {
+    static const struct times again = {1, UINT32_MAX, false, false, false};
+    struct times once = *t;
     struct pattern *pt = q->pt;
     const size_t n = pt->n - from;
     struct pattern_step *piece;
     int rc;
 
     q->last = 0;
+    if (t->braces && t->own) { /* which is no possession there: the whole again */
+        once.own = once.braces = false;
+        return repeat(q, from, &once) || repeat(q, from, &again) ? -1 : 0;
+    }
     if (n == 1 && pt->step[from].op == OP_CLASS) {
         pt->step[from].op = t->lazy ? OP_LAZY : OP_RUN;
         pt->step[from].own = t->own;

@@ -159,6 +159,26 @@ static int class_member(struct pattern_parser *q, struct pattern_part *part)
     return c == '\\' ? escape(q, part) : 0;
 }
 
+/* Of a letter whose case does not count, its other forms behind it in the list. */
+static int other_cases(struct pattern_parser *q, struct pattern_part *list, size_t *n)
+{
+    const struct pattern_part part = list[*n - 1];
+    const uint32_t low = part.from | 0x20;
+    const bool letter = low >= 'a' && low <= 'z' && part.from == part.to;
+
+    if (part.kind == PART_SPACE || (part.kind == PART_RANGE && part.to < 'A'))
+        return 0;
+    if (part.kind != PART_RANGE || !letter)
+        return pattern_cannot(q, "a class of more than letters in (?i: )");
+    list[(*n)++] = (struct pattern_part){.kind = PART_RANGE, .from = part.from ^ 0x20,
+                                         .to = part.from ^ 0x20};
+    if (low == 's' || low == 'k')
+        list[(*n)++] = (struct pattern_part){.kind = PART_RANGE,
+                                             .from = low == 's' ? 0x17f : 0x212a,
+                                             .to = low == 's' ? 0x17f : 0x212a};
+    return 0;
+}
+
 /* The members of a class up to its end; parts of a class lie together, so inner ones first. */
 static int class_members(struct pattern_parser *q, struct pattern_part *list, size_t *n)
 {
@@ -176,14 +196,19 @@ static int class_members(struct pattern_parser *q, struct pattern_part *list, si
             return -1;
         ++*n;
         if (part->kind != PART_RANGE || part->not|| q->n - q->at < 2 || q->p[q->at] != '-' ||
-            q->p[q->at + 1] == ']')
+            q->p[q->at + 1] == ']') {
+            if (q->caseless && other_cases(q, list, n))
+                return -1;
             continue;
+        }
         q->at++;
         if (class_member(q, &end))
             return -1;
         if (end.kind != PART_RANGE || end.not|| end.from < part->from)
             return pattern_cannot(q, "a range in it");
         part->to = end.from;
+        if (q->caseless && other_cases(q, list, n))
+            return -1;
     }
     return pattern_takes(q, "]") ? 0 : pattern_cannot(q, "a class without an end");
 }
@@ -191,7 +216,7 @@ static int class_members(struct pattern_parser *q, struct pattern_part *list, si
 /* A class behind its bracket; its number, or -1. */
 static int class_body(struct pattern_parser *q)
 {
-    struct pattern_part *list = mem_alloc(201, sizeof *list, "pattern", q->e);
+    struct pattern_part *list = mem_alloc(203, sizeof *list, "pattern", q->e);
     const bool not = pattern_takes(q, "^");
     size_t n, from;
     int rc = list ? 0 : -1;
@@ -242,7 +267,7 @@ int pattern_one_point(struct pattern_parser *q)
     const size_t from = q->pt->parts;
 
     if (c == '[')
-        return q->caseless ? pattern_cannot(q, "a class in (?i: )") : class_body(q);
+        return class_body(q);
     if (c == '.') {
         part.from = part.to = '\n';
         return add_part(q, part) ? -1 : add_class(q, from, true);

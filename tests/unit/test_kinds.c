@@ -67,6 +67,7 @@ static void patterns_cut(void)
         {"[a-c\\-\\]]+", "ab-]d", "|ab-]|d"},
         {"(a|b)+c", "ababcab", "|ababc|ab"},
         {"(?i:kelvin)", "KELVIN \u212aelvin", "|KELVIN| |\u212aelvin"},
+        {"'(?i:[sd]|ll)|\\d{1,2}+", "x'S'lL'\u017f 12345", "|x|'S|'lL|'\u017f| |12345"},
         {"[^x]{2,}", "axbcxdef", "|ax|bc|x|def"},
     };
 
