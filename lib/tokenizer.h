@@ -33,8 +33,9 @@ struct tok_ids {
 void tok_ids_free(struct tok_ids *ids);
 
 /*
- * Reads DIR/tokenizer.json; without one, vocab.txt (WordPiece) or vocab.json + merges.txt
- * (byte-level BPE) with tokenizer_config.json and special_tokens_map.json where they are.
+ * Reads DIR/tokenizer.json; without one, vocab.txt (WordPiece), vocab.json + merges.txt
+ * (byte-level BPE) or a SentencePiece model (tokspm.h), with tokenizer_config.json and
+ * special_tokens_map.json where they are.
  * Errors: ERR_NOINPUT when there is no tokenizer, ERR_DATA naming the file and the feature
  * when it is malformed or has something that is not implemented: never guessed.
  */
