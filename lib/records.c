@@ -352,12 +352,12 @@ static int carry_over(struct records *in, const char *data, size_t n, struct err
  */
 static int parse(struct records *in, struct record_chunk *c, size_t *at, struct err *e)
 {
-    struct parse p = {in, c, c->bytes.data, c->bytes.len, *at, false, false};
+    struct parse p = {.in = in, .chunk = c, .data = c->bytes.data, .n = c->bytes.len, .at = *at,
+                      .from = *at, .good = GOOD_UNKNOWN};
     int got = 1;
 
     if (p.n == 0)
         return 0;
-    p.plain = utf8_is_plain(p.data + p.at, p.n - p.at);
     p.no_cr = memchr(p.data + p.at, '\r', p.n - p.at) == NULL;
     if (!in->begun)
         got = begin(&p, e);

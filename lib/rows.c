@@ -61,13 +61,23 @@ static int refuse_value(const struct parse *p, const char *bad, uint64_t line, s
                    *bad ? "this is not UTF-8" : "a NUL", (unsigned)(unsigned char)*bad);
 }
 
+/* Is a value within what is valid?  The bytes are looked at once, since fields are short. */
+static bool is_good(struct parse *p, const struct value *v)
+{
+    const uintptr_t data = (uintptr_t)p->data, at = (uintptr_t)v->at;
+
+    if (p->good == GOOD_UNKNOWN)
+        p->good = p->from + utf8_first_bad(p->data + p->from, p->n - p->from);
+    return p->good == p->n || (at >= data && at + v->n <= data + p->good);
+}
+
 /* Makes a value valid UTF-8, in the chunk's own memory when it is not: 0, SKIPPED, -1 and *e. */
 static int repair(struct parse *p, struct value *v, uint64_t line, struct err *e)
 {
     size_t good;
     char *out;
 
-    if (p->plain || !v->at)
+    if (!v->at || is_good(p, v))
         return 0;
     good = utf8_first_bad(v->at, v->n);
     if (good == v->n)

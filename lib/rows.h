@@ -47,13 +47,16 @@ struct records {
     struct json_value values[MAX_WANTS];
 };
 
+#define GOOD_UNKNOWN SIZE_MAX
+
 /* Where parsing stands within a chunk's bytes. */
 struct parse {
     struct records *in;
     struct record_chunk *chunk;
     char *data; /* (n) */
     size_t n, at;
-    bool plain; /* all of them are ASCII without NUL */
+    size_t from; /* where it started */
+    size_t good; /* the bytes from there up to here are valid UTF-8 without NUL, if it is known */
     bool no_cr; /* there is no carriage return */
 };
 

@@ -4,15 +4,41 @@
 #include "utf8.h"
 
 #include <stdlib.h>
+#include <sys/mman.h>
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 /* Bytes of work space that are not kept for the next text, and of a text normalized at once. */
 enum { LARGE = 1 << 20, NORMAL_PIECE = 64 << 10 };
+/* A memo is looked at all over: in small pages each look would cost another one for its page. */
+enum { HUGE_PAGE = 2 << 20 };
 
 void tok_ids_free(struct tok_ids *ids)
 {
     free(ids->id);
     free(ids->start);
     *ids = (struct tok_ids){0};
+}
+
+int encoder_memory(struct encoder *enc, size_t bytes, struct err *e)
+{
+    const size_t line = sizeof *enc->memo;
+    void *memory;
+    unsigned bits = 10;
+
+    while (bits < 24 && ((size_t)4 << bits) * line <= bytes)
+        bits++;
+    /* Pages of zeros that are not touched cost nothing: so it is aligned by hand. */
+    memory = mem_alloc(((size_t)2 << bits) * line + HUGE_PAGE, 1, "encoder", e);
+    if (!memory)
+        return -1;
+    free(enc->memo_memory);
+    enc->memo_memory = memory;
+    enc->memo = (struct memo_entry *)(((uintptr_t)memory + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE);
+    (void)madvise(enc->memo, ((size_t)2 << bits) * line, MADV_HUGEPAGE); /* it may not be known */
+    enc->memo_shift = 64 - bits;
+    return 0;
 }
 
 struct encoder *encoder_new(const struct tokenizer *t, struct err *e)
@@ -23,14 +49,10 @@ struct encoder *encoder_new(const struct tokenizer *t, struct err *e)
         return NULL;
     enc->t = t;
     enc->specials = true;
-    /* Pages of zeros that are not touched cost nothing: so it is aligned by hand. */
-    enc->memo_memory = mem_alloc(((size_t)2 << MEMO_BITS) + 1, sizeof *enc->memo, "encoder", e);
-    if (!enc->memo_memory) {
+    if (encoder_memory(enc, MEMO_BYTES, e)) {
         encoder_free(enc);
         return NULL;
     }
-    enc->memo = (struct memo_entry *)(((uintptr_t)enc->memo_memory + sizeof *enc->memo - 1) /
-                                      sizeof *enc->memo * sizeof *enc->memo);
     return enc;
 }
 
@@ -201,6 +223,36 @@ int encoder_flush(struct encoder *enc)
     return 0;
 }
 
+#if defined(__SSE2__)
+/* How many of the 16 bytes at p are letters of ASCII from the first on. */
+static unsigned letters_at(const uint8_t *p)
+{
+    const __m128i v = _mm_or_si128(_mm_loadu_si128((const __m128i *)(const void *)p),
+                                   _mm_set1_epi8(0x20));
+    const __m128i letter = _mm_and_si128(_mm_cmpgt_epi8(v, _mm_set1_epi8('a' - 1)),
+                                         _mm_cmplt_epi8(v, _mm_set1_epi8('z' + 1)));
+
+    return (unsigned)__builtin_ctz(~(unsigned)_mm_movemask_epi8(letter));
+}
+
+/* As pre_gpt2_fast; ENCODER_SLACK bytes may be read behind p[n]. */
+static size_t gpt2_end(const uint8_t *p, size_t n, size_t at)
+{
+    const size_t from = at + (p[at] == ' ');
+    const unsigned letters = letters_at(p + from);
+    const size_t end = from + letters;
+
+    if (letters > 0 && letters < 16 && end < n && p[end] < 0x80)
+        return end;
+    return pre_gpt2_fast(p, n, at);
+}
+#else
+static size_t gpt2_end(const uint8_t *p, size_t n, size_t at)
+{
+    return pre_gpt2_fast(p, n, at);
+}
+#endif
+
 /* The words of a piece that the steps before the last one made. */
 static int last_step(struct encoder *enc, enum pre_step step, const uint8_t *p, size_t n)
 {
@@ -211,7 +263,7 @@ static int last_step(struct encoder *enc, enum pre_step step, const uint8_t *p, 
         return n && encoder_queue(enc, p, n, 0) ? -1 : encoder_flush(enc);
     if (step == PRE_GPT2) {
         for (size_t end; at < n; at = end) {
-            end = pre_gpt2_fast(p, n, at);
+            end = gpt2_end(p, n, at);
             if (encoder_queue(enc, p + at, end - at, 0))
                 return -1;
         }

@@ -16,7 +16,7 @@
 
 #include <string.h>
 
-enum { MEMO_BITS = 15, MEMO_KEY = 24, MEMO_IDS = 9, MEMO_RAW = 0x80 };
+enum { MEMO_BYTES = 4 << 20, MEMO_KEY = 24, MEMO_IDS = 9, MEMO_RAW = 0x80 };
 /* Of raw text beside its length: at the very start of a text; with more of it before. */
 enum { MEMO_START = 0x40, MEMO_INSIDE = 0x20 };
 
@@ -50,7 +50,8 @@ struct word_queue {
 
 struct encoder {
     const struct tokenizer *t;
-    struct memo_entry *memo; /* (1 << MEMO_BITS, 2), 64-byte aligned */
+    struct memo_entry *memo; /* (1 << (64 - memo_shift), 2), 64-byte aligned */
+    unsigned memo_shift;
     void *memo_memory;
     struct tok_ids *out;     /* of the call at hand */
     struct norm_scratch scratch;
@@ -106,14 +107,14 @@ static inline struct memo_key memo_key(const uint8_t *p, size_t n)
     return k;
 }
 
-static inline size_t memo_slot(const struct memo_key *k, unsigned tag)
+static inline size_t memo_slot(const struct encoder *enc, const struct memo_key *k, unsigned tag)
 {
     uint64_t h = (k->part[0] ^ tag) * 0x9e3779b97f4a7c15u;
 
     h ^= k->part[1] * 0xc2b2ae3d27d4eb4fu;
     h ^= k->part[2] * 0x165667b19e3779f9u;
     h ^= h >> 32;
-    return (size_t)(h * 0xff51afd7ed558ccdu >> (64 - MEMO_BITS)) * 2;
+    return (size_t)(h * 0xff51afd7ed558ccdu >> enc->memo_shift) * 2;
 }
 
 static inline bool memo_holds(const struct memo_entry *m, const struct memo_key *k,
@@ -165,7 +166,7 @@ static inline int encoder_queue(struct encoder *enc, const uint8_t *p, size_t n,
     q->tag = tag | (unsigned)n;
     if (n <= MEMO_KEY) {
         q->key = memo_key(p, n);
-        q->m = &enc->memo[memo_slot(&q->key, q->tag)];
+        q->m = &enc->memo[memo_slot(enc, &q->key, q->tag)];
         __builtin_prefetch(q->m);
         __builtin_prefetch(q->m + 1);
     } else {

@@ -28,6 +28,9 @@ enum { MOST_LABELS = 1 << 16, MOST_TEXTS = 1 << 20 };
  */
 enum { FLIGHT = 24 << 20, LARGE = 1 << 20, LARGE_IDS = 1 << 18, MOST_ENCODERS = 16 };
 
+/* Bytes for all encoders' memories of words; one encoder has at most half of it. */
+enum { MEMOS = 32 << 20 };
+
 /* Of an id and its start; a byte of text becomes one at most. */
 enum { ID_BYTES = 5 };
 
@@ -282,12 +285,13 @@ static int run(struct line *l, const struct tokenizer *t, int n, struct err *e)
     static const struct par_stages stages = {read_job, encode_job, write_job};
     struct job *jobs = mem_alloc((size_t)n, sizeof *jobs, "jobs", e);
     void **list = jobs ? mem_alloc((size_t)n, sizeof *list, "jobs", e) : NULL;
+    const size_t memo = n > 2 ? MEMOS / (size_t)n : MEMOS / 2;
     int rc = list ? 0 : -1;
 
     for (int i = 0; i < n && !rc; i++) {
         list[i] = &jobs[i];
         jobs[i].encoder = encoder_new(t, e);
-        if (!jobs[i].encoder) {
+        if (!jobs[i].encoder || encoder_memory(jobs[i].encoder, memo, e)) {
             rc = -1;
             break;
         }

@@ -33,9 +33,8 @@ struct tok_ids {
 void tok_ids_free(struct tok_ids *ids);
 
 /*
- * Reads DIR/tokenizer.json; without one, vocab.txt (WordPiece), vocab.json + merges.txt
- * (byte-level BPE) or a SentencePiece model (tokspm.h), with tokenizer_config.json and
- * special_tokens_map.json where they are.
+ * Reads DIR/tokenizer.json; without one, vocab.txt (WordPiece) or vocab.json + merges.txt
+ * (byte-level BPE) with tokenizer_config.json and special_tokens_map.json where they are.
  * Errors: ERR_NOINPUT when there is no tokenizer, ERR_DATA naming the file and the feature
  * when it is malformed or has something that is not implemented: never guessed.
  */
@@ -61,6 +60,8 @@ enum { ENCODER_SLACK = 32 };
 void encoder_slack_behind(struct encoder *enc);
 /* A text of more than `most` ids is refused with ERR_DATA, soon after so many were made. */
 void encoder_limit(struct encoder *enc, size_t most);
+/* Remembers words in at most so many bytes, instead of 4 MiB; those known are forgotten. */
+int encoder_memory(struct encoder *enc, size_t bytes, struct err *e) MUST_USE;
 /* Gives back work space that unusually long texts took. */
 void encoder_slim(struct encoder *enc);
 

@@ -3,22 +3,23 @@
 
 #include <string.h>
 
+/* Bytes among eight that are 0 or from 0x80 on have their highest bit set. */
+static uint64_t not_plain(const char *s)
+{
+    uint64_t eight;
+
+    memcpy(&eight, s, sizeof eight);
+    return (eight | (eight - 0x0101010101010101u)) & 0x8080808080808080u;
+}
+
 bool utf8_is_plain(const char *s, size_t n)
 {
     const unsigned char *p = (const unsigned char *)s;
     size_t i = 0;
 
-    /* Blocks without a branch inside, which compilers turn into vector code. */
-    for (; n - i >= 64; i += 64) {
-        unsigned char high = 0, zero = 0;
-
-        for (int j = 0; j < 64; j++) {
-            high |= p[i + (size_t)j];
-            zero |= p[i + (size_t)j] == 0;
-        }
-        if (high & 0x80 || zero)
+    for (; n - i >= 32; i += 32)
+        if (not_plain(s + i) | not_plain(s + i + 8) | not_plain(s + i + 16) | not_plain(s + i + 24))
             return false;
-    }
     for (; i < n; i++)
         if (p[i] == 0 || p[i] >= 0x80)
             return false;
