@@ -28,7 +28,7 @@ L0 = err mem msg par opt template utf8 screen lengths stop
 L1 = io zio zio_out intern tokblock tokchain tokheader tokstream tokunit \
      tokstream_read tokstream_write tokcheck utf8fix feed gunzip unpack encoding jsontext \
      members source columns delim jsonl detect labelcheck chunk rows records modelpath \
-     seen topwords stat stat_print
+     seen topwords stat stat_print statfile
 L2 = unidata uniprop marks normalize pretoken trie vocabmap wordpiece bpe added jsonscan tokvocab \
      unigram charbpe unikind charsmap pattern pattern_class pattern_run normsteps presplit unitscan \
      rulecode tokjson tokjson_parts tokjson_post tokjson_text sentencepiece tokspm \

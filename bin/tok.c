@@ -5,6 +5,7 @@
 #include "explain.h"
 #include "io.h"
 #include "modelpath.h"
+#include "statfile.h"
 #include "tok_options.h"
 #include "tokenize.h"
 
@@ -78,29 +79,6 @@ static int show(const struct values *v, char **paths, int n, struct msg *m, stru
     return rc;
 }
 
-/* What was counted as one JSON object, where --stats says; not yet under its name. */
-static int write_stats(const struct io_out *to, const struct stream_stat *s,
-                       const struct toks_header *h, struct err *e)
-{
-    struct buf json = {0};
-    const int rc = to->fd >= 0 && (stat_json(s, h, NULL, &json, e) ||
-                                   io_write_full(to->fd, json.data, json.len, to->name, e))
-                       ? -1
-                       : 0;
-
-    buf_free(&json);
-    return rc;
-}
-
-/* --stats may go where the stream does not. */
-static int open_stats(const struct values *v, struct io_out *to, struct err *e)
-{
-    if (v->stats && strcmp(v->stats, "-") == 0 && (!v->out || strcmp(v->out, "-") == 0))
-        return err_set(e, ERR_USAGE, "--stats - and the stream cannot both go to standard "
-                       "output; use -o FILE");
-    return v->stats ? io_out_open(to, v->stats, e) : 0;
-}
-
 static int encode(const struct values *v, char **paths, int n, const char *command, struct msg *m,
                   struct err *e)
 {
@@ -119,7 +97,7 @@ static int encode(const struct values *v, char **paths, int n, const char *comma
     struct tokenizer *t = NULL;
     struct cleaner *clean = NULL;
     int rc = make_cleaner(v, &clean, e) || io_out_open(&out, v->out, e) ||
-                     open_stats(v, &stats, e)
+                     statfile_open(&stats, v->stats, v->out, e)
                  ? -1
                  : 0;
 
@@ -134,8 +112,7 @@ static int encode(const struct values *v, char **paths, int n, const char *comma
                 (to.stat && tokenize_stat(&stat, e)) ||
                 !(in = records_open(paths, n, &ro, m, e)) ||
                 tokenize(in, t, &h, out.fd, out.name, &to, &r, m, e) ||
-                write_stats(&stats, &stat, &h, e) || io_publish(&out, e) ||
-                (v->stats && io_publish(&stats, e))))
+                statfile_publish(&stats, &stat, &h, &out, v->out, e)))
         rc = -1;
     if (!rc)
         tokenize_say(&r, to.stat, &h, m);

@@ -107,6 +107,8 @@ static int add_normalized(struct explainer *x, const uint8_t *p, size_t n, struc
     x->made = p;
     x->n_made = n;
     x->base = x->cursor = base;
+    if (n == 0)
+        return 0;
     if (n == x->n_stretch && memcmp(p, x->stretch, n) == 0)
         return add_raw(x, x->stretch, n, e);
     if (grow_places(out, n, e) || buf_add(&out->normal, p, n, e))

@@ -61,6 +61,9 @@ model_is_whole() { printf '%s' "cmp -s '$1/model.safetensors' '$2' || cmp -s '$1
         sweep malloc $how 70 20 tok -@1 -m "$F/m" --clean html,url=X,nfkc,accents,ws "$F/x.html"
         sweep malloc $how 70 20 tok -@1 --clean html,nfd,lower,ws --show "$F/x.html"
         sweep malloc $how 70 20 tok -@1 -m "$F/m" --invalid skip "$F/x.utf16"
+        sweep malloc $how 70 60 tok -@1 --stats s.json -m "$F/m" -o x.toks "$F/x.tsv"
+        sweep malloc $how 70 40 tok --explain -m "$F/m" --max-len 4 'the cat €'
+        sweep malloc $how 70 40 tok --explain -m "$F/b" 'the é'
         sweep malloc $how 70 30 tok -@1 -d -m "$F/m" --columns key,label,tokens,text "$F/x.toks"
     done
 }
@@ -116,7 +119,9 @@ broken_disk() {
 
 @test "a broken disk: tok, vocab, shard, score, mcc" {
     broken_disk 'write fsync rename close' tok -@1 -m "$F/m" --block-records 1 -o x.toks "$F/x.tsv"
+    broken_disk 'write fsync rename close' tok -@1 --stats s.json -m "$F/m" -o x.toks "$F/x.tsv"
     sweep write once 74 40 tok -@1 -m "$F/m" --block-records 1 "$F/x.tsv"
+    sweep write once 74 5 tok --explain -m "$F/m" -o x 'the cat €'
     sweep write once 74 40 tok -@3 -m "$F/m" --block-records 1 -o x.toks "$F/x.tsv"
     sweep write once 74 40 tok -@1 -d --ids -o x "$F/x.toks"
     broken_disk 'write fsync rename mkdir' vocab -@1 --size 60 -o v "$F/x.tsv"
