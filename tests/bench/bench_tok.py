@@ -1,35 +1,61 @@
 # SPDX-License-Identifier: MIT
-"""tok against `tokenizers`, one thread each, the same text, in turn: A B A B ...
+"""tok against `tokenizers` and BlingFire, one thread each, the same text, in turn: A B A B ...
 
-tok is timed as a whole process, start-up, reading and compression included; `tokenizers` is
-timed inside Python without loading, in batches of 1,000 lines, ids only.  Medians of RUNS.
+    bench_tok.py BIN DATA [RUNS]
+
+tok is timed as a whole process, start-up, reading and compression included; the others inside
+Python without loading: `tokenizers` in batches of 1,000 lines, ids only; BlingFire (when it can be
+imported; its ids need not be the same) line by line.  Medians of RUNS.  Then tok alone: two
+threads against one, and the time to start, with an empty input.
 """
-import csv, os, statistics, subprocess, sys, tempfile, time
+import csv, glob, importlib.util, os, random, statistics, subprocess, sys, tempfile, time
 
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["RAYON_NUM_THREADS"] = "1"
 from tokenizers import Tokenizer
 
 BIN, DATA = sys.argv[1], sys.argv[2]
-RUNS = 5
-MODELS = {"WordPiece (minilm-l6)": "minilm-l6", "byte-level BPE (roberta-base)": "roberta-base"}
+RUNS = int(sys.argv[3]) if len(sys.argv) > 3 else 5
+SIZE = 20_000_000
+HERE = os.path.dirname(os.path.abspath(__file__))
+# Name, directory, and the file of BlingFire that does the same.
+MODELS = (("WordPiece (minilm-l6)", "minilm-l6", "bert_base_tok.bin"),
+          ("byte-level BPE (roberta-base)", "roberta-base", "roberta.bin"))
+
+
+def news():
+    with open(f"{DATA}/agnews/part1.csv", encoding="utf-8", newline="") as f:
+        return [" ".join(row[1:]).replace("\n", " ") for row in csv.reader(f)]
+
+
+def chinese():
+    """Made of the tokens of BERT's Chinese vocabulary; there is no corpus."""
+    with open(f"{DATA}/vocab/bert-base-chinese.txt", encoding="utf-8") as f:
+        letters = [t for t in f.read().split("\n") if len(t) == 1 and "\u4e00" <= t <= "\u9fff"]
+    rng = random.Random(1)
+    weights = [1 / (i + 10) for i in range(len(letters))]
+    return ["，".join("".join(rng.choices(letters, weights, k=rng.randint(4, 20)))
+                     for _ in range(5)) + "。" for _ in range(5000)]
 
 
 def texts():
-    """{name: lines}; each about 20 MB, made of the corpus again and again."""
+    """{name: lines}, each about SIZE bytes, made of the text again and again."""
     with open(f"{DATA}/cola/in_domain_train.tsv", encoding="utf-8") as f:
         cola = [line.rstrip("\n").split("\t")[3] for line in f]
-    with open(f"{DATA}/agnews/part1.csv", encoding="utf-8", newline="") as f:
-        news = [" ".join(row[1:]).replace("\n", " ") for row in csv.reader(f)]
-    for name, lines in {"CoLA": cola, "AG News": news}.items():
+    code = []
+    for path in sorted(glob.glob(f"{HERE}/../../lib/*.c")):
+        with open(path, encoding="utf-8") as f:
+            code += f.read().split("\n")
+    for name, lines in {"CoLA": cola, "AG News": news(), "code": code,
+                        "Chinese": chinese()}.items():
         size = sum(len(line.encode()) + 1 for line in lines)
-        yield name, lines * max(1, 20_000_000 // size)
+        yield name, lines * max(1, SIZE // size)
 
 
-def time_tok(model, path):
+def time_tok(model, path, threads=1):
     start = time.perf_counter()
-    subprocess.run([f"{BIN}/tok", "-m", f"{DATA}/models/{model}", "--format", "text", "-@", "1",
-                    path], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([f"{BIN}/tok", "-q", "-m", f"{DATA}/models/{model}", "--format", "text", "-@",
+                    str(threads), path], check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - start
 
 
@@ -41,23 +67,73 @@ def time_peer(tokenizer, lines):
     return time.perf_counter() - start
 
 
-print(f"{'model':32}{'text':10}{'MB':>6}{'tok MB/s':>10}{'tokenizers MB/s':>17}{'ratio':>8}")
-for name, lines in texts():
-    # The peer is slow and steady: a tenth of the text is enough for it.
+def bling(file):
+    """A function that times lines, or None."""
+    if not importlib.util.find_spec("blingfire"):
+        return None
+    import blingfire
+    path = os.path.join(os.path.dirname(blingfire.__file__), file)
+    if not os.path.exists(path):
+        return None
+    handle = blingfire.load_model(path)
+
+    def run(lines):
+        start = time.perf_counter()
+        for line in lines:
+            blingfire.text_to_ids(handle, line, 512, 100)
+        return time.perf_counter() - start
+
+    return run
+
+
+def compare(name, lines):
+    # The peers are slow and steady: a tenth of the text is enough for them.
     sample = lines[:len(lines) // 10]
+    mb = sum(len(line.encode()) + 1 for line in sample) / 1e6
     with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as f:
         f.write("\n".join(lines) + "\n")
         f.flush()
         size = os.path.getsize(f.name) / 1e6
-        sample_size = sum(len(line.encode()) + 1 for line in sample) / 1e6
-        for label, model in MODELS.items():
+        for label, model, file in MODELS:
             tokenizer = Tokenizer.from_file(f"{DATA}/models/{model}/tokenizer.json")
             tokenizer.no_truncation()
             tokenizer.no_padding()
-            ours, peers = [], []
+            fire = bling(file)
+            ours, peers, fires = [], [], []
             for _ in range(RUNS):
                 ours.append(size / time_tok(model, f.name))
-                peers.append(sample_size / time_peer(tokenizer, sample))
-            ratio = statistics.median(a / b for a, b in zip(ours, peers))
+                peers.append(mb / time_peer(tokenizer, sample))
+                fires.append(mb / fire(sample) if fire else float("nan"))
+            ratio = [statistics.median(a / b for a, b in zip(ours, p)) for p in (peers, fires)]
             print(f"{label:32}{name:10}{size:6.0f}{statistics.median(ours):10.1f}"
-                  f"{statistics.median(peers):17.2f}{ratio:8.1f}")
+                  f"{statistics.median(peers):17.2f}{ratio[0]:8.1f}"
+                  f"{statistics.median(fires):15.2f}{ratio[1]:8.1f}", flush=True)
+
+
+def two_threads(lines):
+    """100 MB, so that starting does not count."""
+    with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as f:
+        for _ in range(5):
+            f.write("\n".join(lines) + "\n")
+        f.flush()
+        for label, model, _ in MODELS:
+            pairs = [(time_tok(model, f.name), time_tok(model, f.name, 2)) for _ in range(RUNS)]
+            print(f"{label:32}{os.path.getsize(f.name) / 1e6:6.0f} MB, two threads: "
+                  f"{statistics.median(a / b for a, b in pairs):.2f} times one")
+
+
+def starting():
+    for label, model, _ in MODELS:
+        times = [time_tok(model, "/dev/null") for _ in range(4 * RUNS)]
+        print(f"{label:32}start: {1e3 * min(times):.1f} ms at best, "
+              f"{1e3 * statistics.median(times):.1f} ms in the middle")
+
+
+print(f"{'model':32}{'text':10}{'MB':>6}{'tok MB/s':>10}{'tokenizers MB/s':>17}{'ratio':>8}"
+      f"{'BlingFire MB/s':>15}{'ratio':>8}")
+for name, lines in texts():
+    compare(name, lines)
+    if name == "AG News":
+        kept = lines
+two_threads(kept)
+starting()
