@@ -114,6 +114,7 @@ static int escape(struct pattern_parser *q, struct pattern_part *part)
     c = take_point(q);
     *part = (struct pattern_part){.kind = PART_RANGE, .from = c, .to = c};
     if (c == 's' || c == 'S' || c == 'w' || c == 'W') {
+        part->from = 0;
         part->kind = (c | 0x20) == 's' ? PART_SPACE : PART_WORD;
         part->not = c == 'S' || c == 'W';
         return 0;
@@ -275,6 +276,8 @@ int pattern_one_point(struct pattern_parser *q)
     part.from = part.to = c;
     if (c == '\\' && escape(q, &part))
         return -1;
+    if (part.kind == PART_WORD)
+        part.from = 1;
     if (q->caseless && part.kind == PART_CATEGORY)
         return pattern_cannot(q, "a property in (?i: )");
     if (q->caseless && part.kind == PART_RANGE)

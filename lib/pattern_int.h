@@ -37,7 +37,7 @@ struct pattern_step {
 struct pattern_part {
     enum { PART_RANGE, PART_CATEGORY, PART_SPACE, PART_WORD, PART_CLASS } kind;
     bool not;
-    uint32_t from, to; /* range; from: bits of categories, or a class */
+    uint32_t from, to; /* range; from: bits of categories, or a class, or a \w on its own */
 };
 
 struct pattern_class {

@@ -59,8 +59,9 @@ bool pattern_in(const struct pattern *pt, unsigned class, uint32_t c)
         case PART_SPACE:
             in = uni_of(c) & UNI_GAP;
             break;
-        case PART_WORD:
-            in = kind_of(c) & KIND_WORD;
+        case PART_WORD: /* alone it takes Latin-1's superscripts and fractions, too */
+            in = kind_of(c) & KIND_WORD &&
+                 (part->from || c > 0xff || kind_category(c) != CATEGORY_NO);
             break;
         case PART_CLASS:
             in = pattern_in(pt, part->from, c);

@@ -68,6 +68,8 @@ static void patterns_cut(void)
         {"(a|b)+c", "ababcab", "|ababc|ab"},
         {"(?i:kelvin)", "KELVIN \u212aelvin", "|KELVIN| |\u212aelvin"},
         {"'(?i:[sd]|ll)|\\d{1,2}+", "x'S'lL'\u017f 12345", "|x|'S|'lL|'\u017f| |12345"},
+        {"\\w{2}|[\\w]", "\u00b3\u00b3a\u00b3b\u2167", "|\u00b3\u00b3|a\u00b3|b\u2167"},
+        {"[\\w]+", "\u00b3a\u00b3", "|\u00b3|a|\u00b3"},
         {"[^x]{2,}", "axbcxdef", "|ax|bc|x|def"},
     };
 
