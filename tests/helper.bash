@@ -110,6 +110,30 @@ tiny_bert() {
         >"$dir/config.json"
 }
 
+# byte_model DIR: byte-level BPE without a merge: the id of a byte is its value and 4.
+byte_model() {
+    local dir=$1
+    mkdir -p "$dir"
+    awk 'BEGIN {
+        printf "{\"<s>\":0,\"<pad>\":1,\"</s>\":2,\"<unk>\":3";
+        extra = 256;
+        for (b = 0; b < 256; b++) {
+            same = (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174;
+            printf ",\"\\u%04x\":%d", same ? b : extra++, b + 4;
+        }
+        printf ",\"<mask>\":260}\n";
+    }' >"$dir/vocab.json"
+    printf '#version: 0.2\n' >"$dir/merges.txt"
+    printf '{"model_type": "roberta", "vocab_size": 261}\n' >"$dir/config.json"
+}
+
+# columns LIST TOK-ARGUMENTS: what tok read, with the model of byte_model in $BYTES.
+columns() {
+    local list=$1
+    shift
+    tok -m "$BYTES" -o columns.toks "$@" && tok -d --columns "$list" columns.toks
+}
+
 # wait_for COMMAND...: until it succeeds, 10 s at most
 wait_for() {
     for _ in {1..500}; do

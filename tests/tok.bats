@@ -10,29 +10,11 @@ setup_file() {
     export BERT=$BATS_FILE_TMPDIR/bert BYTES=$BATS_FILE_TMPDIR/bytes
     export ARCHIVES=$REPO/tests/golden/archives
     tiny_bert "$BERT" the cat dog sat on mat good bad
-    mkdir -p "$BYTES"
-    awk 'BEGIN {
-        printf "{\"<s>\":0,\"<pad>\":1,\"</s>\":2,\"<unk>\":3";
-        extra = 256;
-        for (b = 0; b < 256; b++) {
-            same = (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174;
-            printf ",\"\\u%04x\":%d", same ? b : extra++, b + 4;
-        }
-        printf ",\"<mask>\":260}\n";
-    }' >"$BYTES/vocab.json"
-    printf '#version: 0.2\n' >"$BYTES/merges.txt"
-    printf '{"model_type": "roberta", "vocab_size": 261}\n' >"$BYTES/config.json"
+    byte_model "$BYTES"
 }
 
 setup() {
     cd "$BATS_TEST_TMPDIR" || return 1
-}
-
-# columns LIST TOK-ARGUMENTS: what tok read, with the byte-level model.
-columns() {
-    local list=$1
-    shift
-    tok -m "$BYTES" -o columns.toks "$@" && tok -d --columns "$list" columns.toks
 }
 
 text_of() { columns text "$@"; }
