@@ -23,6 +23,8 @@ import sys
 import tokenizers
 from tokenizers import Regex, normalizers
 
+from tables import rows, two_stage
+
 BREAKS = ["OTHER", "CR", "LF", "CONTROL", "EXTEND", "ZWJ", "SPACING", "PREPEND", "L", "V", "T",
           "LV", "LVT"]
 CATEGORIES = ["Cn", "Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Me", "Nd", "Nl", "No", "Pc",
@@ -131,30 +133,6 @@ def categories():
 def compat():
     nfd, nfkd = normalizers.NFD().normalize_str, normalizers.NFKD().normalize_str
     return {c: [ord(x) for x in nfkd(chr(c))] for c in POINTS if nfkd(chr(c)) != nfd(chr(c))}
-
-
-def rows(values, show, width=90):
-    line = ""
-    for v in values:
-        text = show(v) + ","
-        if len(line) + len(text) > width:
-            print(line)
-            line = ""
-        line += text
-    if line:
-        print(line)
-
-
-def two_stage(flags):
-    best = None
-    for shift in (5, 6, 7):
-        blocks, index = {}, []
-        for at in range(0, 0x110000, 1 << shift):
-            index.append(blocks.setdefault(tuple(flags[at:at + (1 << shift)]), len(blocks)))
-        size = len(index) * 2 + (len(blocks) << shift) * 2
-        if best is None or size < best[0]:
-            best = size, shift, index, list(blocks)
-    return best[1:]
 
 
 def main():

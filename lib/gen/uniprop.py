@@ -25,6 +25,8 @@ import sys
 import regex
 import unicodedata2 as u
 
+from tables import rows, two_stage
+
 NAMES = ["CCC", "CANON", "COMPAT", "COMPOSES", "MN", "CASED", "IGNORABLE", "DIGIT", "SPACE",
          "HIDDEN", "EMOJI", "PICTURE"]
 BIT = {name: 1 << i for i, name in enumerate(NAMES)}
@@ -81,30 +83,6 @@ def gather():
     for c in list(range(0x1161, 0x1176)) + list(range(0x11A8, 0x11C3)):
         flags[c] |= BIT["COMPOSES"]
     return flags, canon, compat, compose, ccc
-
-
-def rows(values, show, width=90):
-    line = ""
-    for v in values:
-        text = show(v) + ","
-        if len(line) + len(text) > width:
-            print(line)
-            line = ""
-        line += text
-    if line:
-        print(line)
-
-
-def two_stage(flags):
-    best = None
-    for shift in (5, 6, 7):
-        blocks, index = {}, []
-        for at in range(0, 0x110000, 1 << shift):
-            index.append(blocks.setdefault(tuple(flags[at:at + (1 << shift)]), len(blocks)))
-        size = len(index) * 2 + (len(blocks) << shift) * 2
-        if best is None or size < best[0]:
-            best = size, shift, index, list(blocks)
-    return best[1:]
 
 
 def table(name, kind, entries, show):
