@@ -18,6 +18,8 @@ static const struct opt options[] = {
     {"probs", 0, OPT_FLAG, AT(probs), NULL,
      "write probabilities, p:LABEL [the default]", 0, 0, 0},
     {"logits", 0, OPT_FLAG, AT(s.logits), NULL, "write logits, z:LABEL", 0, 0, 0},
+    {"top", 0, OPT_INT, AT(s.top), "K",
+     "write only the best K labels, each with its probability or logit", 0, 1, 1 << 24},
     {"max-len", 0, OPT_INT, AT(s.max_len), "N",
      "cut inputs to N tokens, specials included [the model's limit]", 0, 1, 1e9},
     {"batch-tokens", 0, OPT_INT, AT(s.batch_tokens), "N",

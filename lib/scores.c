@@ -89,10 +89,24 @@ static int add_header(struct scores_writer *w, struct err *e)
     if (w->f.kind == SCORES_REGRESSION && w->f.logits &&
         buf_puts(&w->out, "\tz:value", e))
         return -1;
-    for (size_t i = 0; i < w->f.n_labels; i++)
+    for (size_t i = 1; i <= w->f.top; i++)
+        if (buf_addf(&w->out, e, "\ttop%zu\t%s%zu", i, mark, i))
+            return -1;
+    for (size_t i = 0; i < w->f.n_labels && !w->f.top; i++)
         if (buf_addf(&w->out, e, "\t%s:%s", mark, w->f.labels[i]))
             return -1;
     return buf_putc(&w->out, '\n', e);
+}
+
+static int start_top(struct scores_writer *w, struct err *e)
+{
+    if (w->f.kind == SCORES_REGRESSION)
+        return err_set(e, ERR_USAGE,
+                       "--top: the model is a regression, which has no labels");
+    if (w->f.top > w->f.n_labels)
+        w->f.top = w->f.n_labels;
+    w->best = mem_alloc(w->f.n_labels, sizeof *w->best, "labels", e);
+    return w->best ? 0 : -1;
 }
 
 int scores_begin(struct scores_writer *w, int fd, const char *name,
@@ -106,7 +120,7 @@ int scores_begin(struct scores_writer *w, int fd, const char *name,
     else if (check_labels(f, e))
         return -1;
     w->p = mem_alloc(w->f.n_labels, sizeof *w->p, "probabilities", e);
-    if (!w->p || add_header(w, e)) {
+    if (!w->p || (f->top && start_top(w, e)) || add_header(w, e)) {
         scores_abort(w);
         return -1;
     }
@@ -149,6 +163,32 @@ static int add_multi(struct scores_writer *w, struct err *e)
     return 0;
 }
 
+/* The best labels, each with its value; of equal ones the first of the model's order. */
+static int add_top(struct scores_writer *w, const float *logits, struct err *e)
+{
+    const size_t n = w->f.n_labels;
+
+    for (size_t i = 0; i < n; i++)
+        w->best[i] = i;
+    for (size_t k = 0; k < w->f.top; k++) {
+        size_t at = k, label;
+
+        for (size_t i = k + 1; i < n; i++) {
+            const float x = logits[w->best[i]], y = logits[w->best[at]];
+
+            if (x > y || (x == y && w->best[i] < w->best[at]))
+                at = i;
+        }
+        label = w->best[at];
+        w->best[at] = w->best[k];
+        w->best[k] = label;
+        if (buf_putc(&w->out, '\t', e) || buf_puts(&w->out, w->f.labels[label], e) ||
+            add_number(w, "\t", w->f.logits ? (double)logits[label] : w->p[label], e))
+            return -1;
+    }
+    return 0;
+}
+
 /* The prediction and the columns behind it. */
 static int add_values(struct scores_writer *w, const float *logits, struct err *e)
 {
@@ -161,6 +201,8 @@ static int add_values(struct scores_writer *w, const float *logits, struct err *
         w->p[i] = logits[i];
     if (w->f.kind == SCORES_SINGLE ? add_single(w, e) : add_multi(w, e))
         return -1;
+    if (w->f.top)
+        return add_top(w, logits, e);
     for (size_t i = 0; i < w->f.n_labels; i++)
         if (add_number(w, "\t", w->f.logits ? (double)logits[i] : w->p[i], e))
             return -1;
@@ -230,6 +272,8 @@ void scores_abort(struct scores_writer *w)
 {
     buf_free(&w->out);
     free(w->p);
+    free(w->best);
     w->p = NULL;
+    w->best = NULL;
     w->held = 0;
 }

@@ -6,6 +6,7 @@
  *
  *     key  gold  pred  p:LABEL...     probabilities, in the model's label order
  *     key  gold  pred  z:LABEL...     the same with logits
+ *     key  gold  pred  top1 p1 ...    the K best labels and their values; z1 with logits
  *     key  gold  pred                 regression; with logits one column more, z:value
  *
  * The writer turns logits into probabilities and a prediction itself, so that every tool
@@ -48,6 +49,7 @@ struct scores_format {
     const char *const *labels; /* [n_labels], the model's order; unused for regression */
     size_t n_labels;           /* regression: 0 or 1 */
     const double *thresholds;  /* [n_labels] for SCORES_MULTI; NULL: 0.5 each */
+    size_t top; /* not 0: the best `top` labels alone, of n_labels at most */
 };
 
 struct scores_writer {
@@ -57,11 +59,13 @@ struct scores_writer {
     struct buf out;   /* lines on their way */
     size_t held;      /* where in `out` the line held back starts */
     double *p;        /* [n_labels] */
+    size_t *best;     /* [n_labels] labels, the best `top` first; NULL without top */
 };
 
 /*
  * Starts a file on fd.  ERR_DATA where a label is empty, holds a TAB or line end or
- * stands twice, or holds a comma in a multi-label model; ERR_INTERNAL without memory. 
+ * stands twice, or holds a comma in a multi-label model; ERR_USAGE for `top` and a
+ * regression; ERR_INTERNAL without memory.
  * After a failure *w needs no scores_abort (which is allowed all the same).
  */
 int scores_begin(struct scores_writer *w, int fd, const char *name,

@@ -231,6 +231,10 @@ static int add_label(struct reader *r, const struct field *f, size_t *cap,
     struct scores *s = r->s;
     const bool z = f->n >= 2 && memcmp(f->at, "z:", 2) == 0;
 
+    if (is_text(f, "top1"))
+        return err_set(e, ERR_DATA,
+                       "the file holds the best labels alone; metrics need all of them: "
+                       "make it without --top");
     if (!z && !(f->n >= 2 && memcmp(f->at, "p:", 2) == 0))
         return err_set(e, ERR_DATA,
                        "column '%.*s' of the header is neither p:LABEL nor "

@@ -170,6 +170,7 @@ static int begin_scores(struct run *s, struct err *e)
         .labels = (const char *const *)s->config->labels,
         .n_labels = (size_t)s->config->n_labels,
         .thresholds = s->thresholds,
+        .top = (size_t)s->o->top,
     };
 
     if (f.kind == SCORES_REGRESSION && f.n_labels != 1)

@@ -133,6 +133,7 @@ tab=$'\t'
     printf '0.5\tgood\n-1\tbad\n2\tfilm\n' >"$OUT/r.tsv"
     tok -m base --header no --label 1 --text 2 "$OUT/r.tsv" >"$OUT/r.toks"
     finetune -q -m base --init --problem regression --max-steps 0 -o "$OUT/r" "$OUT/r.toks"
+    fails_with 2 score -m "$OUT/r" --top 1 "$OUT/r.toks"
     run_clean score -m "$OUT/r" "$OUT/r.toks"
     [ "$status" -eq 0 ]
     same "${lines[0]}" "key${tab}gold${tab}pred"
@@ -144,6 +145,45 @@ tab=$'\t'
 }
 
 # ---- limits ----
+
+# Sorts the columns from the fourth on by value, largest first, and keeps K of them.
+best_of() {
+    awk -F '\t' -v k="$1" 'NR == 1 {for (i = 4; i <= NF; i++) name[i] = substr($i, 3); next}
+        {
+            printf "%s\t%s\t%s", $1, $2, $3
+            for (j = 0; j < k; j++) {
+                top = 0
+                for (i = 4; i <= NF; i++) if ($i != "-" && (!top || $i + 0 > $top + 0)) top = i
+                printf "\t%s\t%s", name[top], $top
+                $top = "-"
+            }
+            print ""
+        }' OFS='\t' "$2"
+}
+
+@test "--top K: the best labels alone, with their probabilities or logits" {
+    printf 'a\tgood\nb\tbad film\nc\tvery\nd\tfilm\ne\tgood film\na\tbad\n' >"$OUT/five.tsv"
+    tok -m base --header no "$OUT/five.tsv" >"$OUT/five.toks"
+    finetune -q -m base --init --max-steps 0 -o "$OUT/five" "$OUT/five.toks"
+    cp -r "$OUT/five" "$OUT/multi5"
+    sed 's/single_label_class/multi_label_class/' "$OUT/five/config.json" >"$OUT/multi5/config.json"
+    for how in "five --probs" "five --logits" "multi5 --probs"; do
+        set -- $how
+        model=$OUT/$1
+        score -m "$model" "$2" "$OUT/five.toks" >"$OUT/all"
+        score -m "$model" "$2" --top 3 "$OUT/five.toks" >"$OUT/top"
+        c=p
+        [ "$2" = --probs ] || c=z
+        same "$(head -n 1 "$OUT/top")" "key${tab}gold${tab}pred${tab}top1${tab}${c}1${tab}top2${tab}${c}2${tab}top3${tab}${c}3"
+        best_of 3 "$OUT/all" >"$OUT/want"
+        tail -n +2 "$OUT/top" | cmp - "$OUT/want"
+    done
+    score -m "$OUT/five" --top 99 "$OUT/five.toks" >"$OUT/top"
+    same "$(head -n 1 "$OUT/top" | tr '\t' '\n' | grep -c top)" 5
+    fails_with 65 mcc "$OUT/top"
+    says "$OUT/top:1: " --top
+    fails_with 2 score -m "$OUT/five" --top 0 "$OUT/five.toks"
+}
 
 @test "--max-len cuts, and says so when it is much" {
     run_clean score -m single --max-len 4 train.toks
