@@ -22,6 +22,8 @@ static const struct opt options[] = {
      "write only the best K labels, each with its probability or logit", 0, 1, 1 << 24},
     {"max-len", 0, OPT_INT, AT(s.max_len), "N",
      "cut inputs to N tokens, specials included [the model's limit]", 0, 1, 1e9},
+    {"truncate", 0, OPT_TEXT, AT(s.truncate), "PART",
+     "what stays of a longer text: head, tail, head+tail[:N] [as in training]", 0, 0, 0},
     {"batch-tokens", 0, OPT_INT, AT(s.batch_tokens), "N",
      "tokens that go through the model at once [8192]", OPT_SAME, 1, 1 << 24},
     {"output", 'o', OPT_TEXT, AT(s.out), "FILE",

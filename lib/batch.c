@@ -124,19 +124,22 @@ static int make_room(struct batch *b, size_t n, struct err *e)
 }
 
 int batch_add(struct batch *b, const struct template *t, const struct toks_record *r,
-              int64_t max_len, uint32_t record, struct err *e)
+              const struct template_limit *limit, uint32_t record, struct err *e)
 {
     const int pair = r->b != NULL;
-    size_t n_a = r->n_a, n_b = pair ? r->n_b : 0, n;
+    struct template_text first = {.ids = r->a, .n = r->n_a};
+    struct template_text second = {.ids = r->b, .n = pair ? r->n_b : 0};
+    size_t n;
 
-    template_cut(t, max_len, &n_a, pair ? &n_b : NULL);
-    n = n_a + n_b + (size_t)template_specials(t, pair);
+    template_keep(t, limit, &first, pair ? &second : NULL);
+    n = first.kept + second.kept + (size_t)template_specials(t, pair);
     if (n == 0)
         return err_set(e, ERR_DATA, "record %llu has no tokens and the template adds none",
                        (unsigned long long)r->number);
     if (make_room(b, n, e))
         return -1;
-    n = template_fill(t, r->a, n_a, r->b, n_b, b->ids + b->n_tok, b->types + b->n_tok, NULL);
+    n = template_fill(t, &first, pair ? &second : NULL, b->ids + b->n_tok, b->types + b->n_tok,
+                      NULL);
     for (size_t i = 0; i < n; i++) {
         b->positions[(size_t)b->n_tok + i] = (int32_t)i;
         b->row[(size_t)b->n_tok + i].record = record;

@@ -39,10 +39,10 @@ void batch_reset(struct batch *b); /* empty, memory kept */
 void batch_free(struct batch *b);
 
 /*
- * Appends one sequence, cut to max_len by template_cut; `record` is its place in the step (for
- * the random numbers).  Its first token becomes a row.  Returns its length, or -1.
+ * Appends one sequence, cut by template_keep; `record` is its place in the step (for the
+ * random numbers).  Its first token becomes a row.  Returns its length, or -1.
  */
 int batch_add(struct batch *b, const struct template *t, const struct toks_record *r,
-              int64_t max_len, uint32_t record, struct err *e) MUST_USE;
+              const struct template_limit *limit, uint32_t record, struct err *e) MUST_USE;
 
 #endif

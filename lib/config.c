@@ -11,6 +11,7 @@
 
 #include "jsontext.h"
 #include "mem.h"
+#include "template.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -192,6 +193,22 @@ static int read_rates(struct config *c, const struct reader *r)
                     &c->classifier_dropout);
 }
 
+static const char truncate_key[] = "bertutils_truncate", truncate_usual[] = "head";
+
+static int check_truncate(const struct config *c, const struct reader *r)
+{
+    const json_t *given = json_object_get(c->json, truncate_key);
+    struct template_limit ignored = {0};
+    struct err wrong = {0};
+
+    if (!given || (json_is_string(given) &&
+                   template_read_cut(json_string_value(given), &ignored, &wrong) == 0))
+        return 0;
+    err_clear(&wrong);
+    return err_set(r->e, ERR_DATA, "%s: %s is none of head, tail, head+tail, head+tail:N",
+                   r->file, truncate_key);
+}
+
 static void free_labels(struct config *c)
 {
     for (int i = 0; c->labels && i < c->n_labels; i++)
@@ -363,7 +380,7 @@ static int interpret(struct config *c, const char *file, struct err *e)
     if (read_sizes(c, &r) || read_rates(c, &r) || read_activation(c, &r) ||
         get_flag(&r, "tie_word_embeddings", true, &c->tied) || refuse_unsupported(&r))
         return -1;
-    return read_labels(c, &r);
+    return check_truncate(c, &r) || read_labels(c, &r) ? -1 : 0;
 }
 
 int config_load(struct config *c, const char *dir, struct err *e)
@@ -395,6 +412,24 @@ void config_free(struct config *c)
 int64_t config_max_len(const struct config *c)
 {
     return c->family == FAMILY_ROBERTA ? c->positions - c->pad_id - 1 : c->positions;
+}
+
+const char *config_truncate(const struct config *c)
+{
+    const char *how = json_string_value(json_object_get(c->json, truncate_key));
+
+    return how ? how : truncate_usual;
+}
+
+int config_set_truncate(struct config *c, const char *how, struct err *e)
+{
+    if (strcmp(how, truncate_usual) == 0) {
+        json_object_del(c->json, truncate_key); /* absent most often, which is no error */
+        return 0;
+    }
+    if (json_object_set_new(c->json, truncate_key, json_string(how)))
+        return err_oom(e, "config.json", 0);
+    return 0;
 }
 
 /* id2label, label2id and problem_type of the struct into its JSON. */

@@ -39,6 +39,13 @@ void config_free(struct config *c); /* frees what it points to */
 /* Longest input, specials included: positions, less pad_id + 1 for RoBERTa. */
 int64_t config_max_len(const struct config *c);
 
+/*
+ * Which part of a long text the model was trained on, as template_read_cut reads it: the
+ * member bertutils_truncate, which `transformers` carries along unread; else "head".
+ */
+const char *config_truncate(const struct config *c);
+int config_set_truncate(struct config *c, const char *how, struct err *e) MUST_USE;
+
 /* Replaces the labels and the problem type, in the struct and in its JSON. */
 int config_set_labels(struct config *c, enum problem problem, char *const *labels, int n,
                       struct err *e) MUST_USE;

@@ -57,20 +57,23 @@ struct printer {
 
 static int lay_out(struct printer *p, const struct toks_record *r, struct err *e)
 {
+    const struct template_limit limit = {p->o->max_len, -1};
+    struct template_text a = {.ids = r->a, .n = r->n_a};
+    struct template_text b = {.ids = r->b, .n = r->b ? r->n_b : 0};
     size_t need, cap = p->cap;
 
     p->a = r->a;
     p->b = r->b;
-    p->n_a = r->n_a;
-    p->n_b = r->n_b;
-    template_cut(p->template, p->o->max_len, &p->n_a, r->b ? &p->n_b : NULL);
+    template_keep(p->template, &limit, &a, r->b ? &b : NULL);
+    p->n_a = a.kept;
+    p->n_b = b.kept;
     if (!p->o->special)
         return 0;
     need = p->n_a + p->n_b + (size_t)template_specials(p->template, r->b != NULL);
     if (mem_grow(&p->ids, &cap, need, sizeof *p->ids, e) ||
         mem_grow(&p->types, &p->cap, need, sizeof *p->types, e))
         return -1;
-    p->n_a = template_fill(p->template, p->a, p->n_a, p->b, p->n_b, p->ids, p->types, NULL);
+    p->n_a = template_fill(p->template, &a, r->b ? &b : NULL, p->ids, p->types, NULL);
     p->a = (const uint32_t *)p->ids;
     p->b = NULL;
     p->n_b = 0;

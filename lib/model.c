@@ -60,7 +60,8 @@ struct model *model_open(const struct model_options *o, struct msg *msg, struct 
         return NULL;
     m->head = o->head;
     m->seed = o->seed;
-    if (config_load(&m->config, o->dir, e) || set_dropout(m, o, e))
+    if (config_load(&m->config, o->dir, e) || set_dropout(m, o, e) ||
+        (o->truncate && config_set_truncate(&m->config, o->truncate, e)))
         goto out;
     m->tied = o->head == HEAD_MLM && m->config.tied;
     if (o->head == HEAD_CLASSIFY) {

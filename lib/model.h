@@ -35,6 +35,7 @@ struct model_options {
     enum problem problem;
     char *const *labels;
     int n_labels;
+    const char *truncate;   /* for config.json, see config_truncate; NULL: as it is there */
     bool need_head;         /* score: a checkpoint without a head is ERR_DATA */
     const char *device, *precision;
     struct par *par;

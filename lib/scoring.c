@@ -28,7 +28,7 @@ struct run {
     const struct config *config;
     struct toks_reader *reader;
     const struct template *template;
-    int64_t max_len;
+    struct template_limit limit;
     size_t batch_tokens, batch_sequences;
     struct batch batch;
     float *logits;          /* (batch_sequences, n_labels) */
@@ -89,18 +89,21 @@ static int set_limits(struct run *s, struct err *e)
     const int specials = pairs ? template_specials(s->template, 1) : least;
     int64_t sequences;
 
-    s->max_len = s->o->max_len ? s->o->max_len : most;
-    if (s->max_len > most)
+    s->limit.max_len = s->o->max_len ? s->o->max_len : most;
+    if (s->limit.max_len > most)
         return err_set(e, ERR_USAGE,
                        "--max-len %lld: the model '%s' takes at most %lld tokens",
-                       (long long)s->max_len, s->model_name, (long long)most);
-    if (s->max_len <= specials)
+                       (long long)s->limit.max_len, s->model_name, (long long)most);
+    if (s->limit.max_len <= specials)
         return err_set(e, ERR_USAGE,
                        "--max-len %lld: nothing is left for the text beside %d "
                        "special tokens",
-                       (long long)s->max_len, specials);
+                       (long long)s->limit.max_len, specials);
+    if (template_read_cut(s->o->truncate ? s->o->truncate : config_truncate(s->config),
+                          &s->limit, e))
+        return err_prefix(e, "--truncate: ");
     s->batch_tokens =
-        (size_t)(s->o->batch_tokens > s->max_len ? s->o->batch_tokens : s->max_len);
+        (size_t)(s->o->batch_tokens > s->limit.max_len ? s->o->batch_tokens : s->limit.max_len);
     sequences = (int64_t)s->batch_tokens / (least > 0 ? least : 1);
     s->batch_sequences = (size_t)(sequences < SEQUENCES_MAX ? sequences : SEQUENCES_MAX);
     return 0;
@@ -112,14 +115,14 @@ static int reserve(struct run *s, struct err *e)
         .tokens = (int64_t)s->batch_tokens,
         .sequences = (int64_t)s->batch_sequences,
         .rows = (int64_t)s->batch_sequences,
-        .max_len = s->max_len,
+        .max_len = s->limit.max_len,
         .train = false,
     };
 
     msg_verbose(s->msg,
                 "%lld parameters, %d labels, inputs of up to %lld tokens, %.0f MiB",
                 (long long)model_parameters(s->model), s->config->n_labels,
-                (long long)s->max_len,
+                (long long)s->limit.max_len,
                 (double)model_bytes(s->model, &limits) / (1 << 20));
     if (model_reserve(s->model, &limits, e) ||
         batch_reserve(&s->batch, s->batch_tokens, s->batch_sequences, s->batch_sequences,
@@ -210,7 +213,7 @@ static size_t input_length(struct run *s, const struct toks_record *r)
     size_t n_a = r->n_a, n_b = r->b ? r->n_b : 0;
     const size_t all = n_a + n_b;
 
-    template_cut(s->template, s->max_len, &n_a, r->b ? &n_b : NULL);
+    template_cut(s->template, s->limit.max_len, &n_a, r->b ? &n_b : NULL);
     s->records++;
     s->tokens += all;
     s->cut_tokens += all - n_a - n_b;
@@ -265,8 +268,7 @@ static int score_block(struct run *s, const struct toks_block *block, struct err
                 return -1;
             first = i;
         }
-        if (batch_add(&s->batch, s->template, &r, s->max_len, (uint32_t)(i - first), e) <
-            0)
+        if (batch_add(&s->batch, s->template, &r, &s->limit, (uint32_t)(i - first), e) < 0)
             return -1;
     }
     if (run_batch(s, block, first, e))
@@ -305,13 +307,13 @@ static void report(const struct run *s)
         msg_warn(s->msg,
                  "the limit of %lld tokens cut off %.1f %% of the tokens (%llu of %llu "
                  "records)",
-                 (long long)s->max_len, share, (unsigned long long)s->cut_records,
+                 (long long)s->limit.max_len, share, (unsigned long long)s->cut_records,
                  (unsigned long long)s->records);
     else
         msg_verbose(s->msg,
                     "%llu records; the limit of %lld tokens cut off %.2f %% of the "
                     "tokens (%llu records)",
-                    (unsigned long long)s->records, (long long)s->max_len, share,
+                    (unsigned long long)s->records, (long long)s->limit.max_len, share,
                     (unsigned long long)s->cut_records);
     msg_verbose(s->msg, "%.1f s, %.0f tokens a second", seconds,
                 seconds > 0 ? (double)(s->tokens - s->cut_tokens) / seconds : 0);

@@ -23,6 +23,7 @@ struct scoring {
     bool logits;          /* z: columns instead of p: */
     int64_t top;          /* not 0: columns for the best labels alone */
     int64_t max_len;      /* longest input, specials included; 0: the model's limit */
+    const char *truncate; /* as template_read_cut reads it; NULL: as the model was trained */
     int64_t batch_tokens; /* tokens that go through the model at once */
 };
 

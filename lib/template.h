@@ -39,13 +39,37 @@ int template_specials(const struct template *t, int pair);
  */
 void template_cut(const struct template *t, int64_t max_len, size_t *n_a, size_t *n_b);
 
+/* How long inputs may be, and which part of a text that is too long stays. */
+struct template_limit {
+    int64_t max_len; /* specials included; 0: no limit */
+    int64_t head;    /* tokens from the start of a cut text, the others from its end; -1: all */
+};
+
+/*
+ * Reads "head", "tail", "head+tail" or "head+tail:N" into limit->head, limit->max_len being
+ * set: N tokens from the start, without N a quarter of the limit, as the 128 of 512 of Sun et
+ * al. 2019, section 5.3.1.  ERR_USAGE for anything else.
+ */
+int template_read_cut(const char *text, struct template_limit *limit, struct err *e) MUST_USE;
+
+/* One text of an input, `kept` ids of its n: the first `head`, and behind them the last. */
+struct template_text {
+    const uint32_t *ids;
+    size_t n, kept, head;
+};
+
+/* Says of one or two texts what stays of them (b = NULL: there is one), by template_cut. */
+void template_keep(const struct template *t, const struct template_limit *limit,
+                   struct template_text *a, struct template_text *b);
+
 /*
  * Lays out one input: ids, token types, and for each place whether it is an ordinary token
- * (1) or a special one (0; `ordinary` may be NULL).  a and b hold ids already cut; b is NULL
- * when there is no second segment (an empty one is not NULL).  The arrays must have room for
- * n_a + n_b + template_specials().  Returns the number of places written.
+ * (1) or a special one (0; `ordinary` may be NULL).  b is NULL when there is no second text
+ * (an empty one is not NULL).  The arrays must have room for a->kept + b->kept +
+ * template_specials().  Returns the number of places written.
  */
-size_t template_fill(const struct template *t, const uint32_t *a, size_t n_a, const uint32_t *b,
-                     size_t n_b, int32_t *ids, int32_t *types, uint8_t *ordinary);
+size_t template_fill(const struct template *t, const struct template_text *a,
+                     const struct template_text *b, int32_t *ids, int32_t *types,
+                     uint8_t *ordinary);
 
 #endif

@@ -31,7 +31,7 @@
 struct train_options {
     struct opt_common common;
     const char *model, *out, *eval, *best, *schedule, *warmup, *shuffle, *predictions,
-        *log, *problem, *mask;
+        *log, *problem, *mask, *truncate;
     bool init, resume, force, whole_word, elastic;
     int64_t max_len, batch, epochs, max_steps, accum, save_every, eval_every, keep, block, memory;
     double lr, weight_decay, eps, beta1, beta2, clip, dropout, mlm_prob;

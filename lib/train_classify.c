@@ -140,7 +140,7 @@ static void count_cut(const struct train *t, const struct classify *c)
         get(t, &c->item[TRAIN_SET][i], &r);
         n_a = r.n_a;
         n_b = r.n_b;
-        template_cut(&t->data.header.template, t->max_len, &n_a, r.b ? &n_b : NULL);
+        template_cut(&t->data.header.template, t->limit.max_len, &n_a, r.b ? &n_b : NULL);
         all += r.n_a + r.n_b;
         cut += r.n_a - n_a + (r.b ? r.n_b - n_b : 0);
     }
@@ -241,6 +241,7 @@ static void choose_model(const struct train *t, struct model_options *o)
     o->problem = problem_of[c->labels.kind];
     o->labels = c->labels.name;
     o->n_labels = c->labels.n;
+    o->truncate = t->truncate;
 }
 
 /* ---- items ---- */
@@ -254,7 +255,7 @@ static size_t tokens(const struct train *t, enum train_set set, size_t item)
     get(t, &c->item[set][item], &r);
     n_a = r.n_a;
     n_b = r.b ? r.n_b : 0;
-    template_cut(&t->data.header.template, t->max_len, &n_a, r.b ? &n_b : NULL);
+    template_cut(&t->data.header.template, t->limit.max_len, &n_a, r.b ? &n_b : NULL);
     return n_a + n_b + (size_t)template_specials(&t->data.header.template, r.b != NULL);
 }
 
@@ -287,7 +288,7 @@ static int add(struct train *t, enum train_set set, uint32_t epoch, size_t item,
 
     (void)epoch;
     get(t, p, &r);
-    if (batch_add(b, &t->data.header.template, &r, t->max_len, place, e) < 0)
+    if (batch_add(b, &t->data.header.template, &r, &t->limit, place, e) < 0)
         return -1;
     if (with_label && labels_read(&c->labels, set_of(t, p), &r, &class, c->target, e))
         return -1;

@@ -402,9 +402,12 @@ static int find_max_len(struct train *t, struct err *e)
         return err_set(e, ERR_USAGE,
                        "%s %lld: must be %lld at least, special tokens included", option,
                        (long long)given, (long long)least);
-    t->max_len = given >= 0 ? given : limit;
-    if (given < 0 && t->job->mlm && t->max_len > 256)
-        t->max_len = 256;
+    t->limit.max_len = given >= 0 ? given : limit;
+    if (given < 0 && t->job->mlm && t->limit.max_len > 256)
+        t->limit.max_len = 256;
+    t->truncate = t->o->truncate ? t->o->truncate : config_truncate(&t->config);
+    if (template_read_cut(t->truncate, &t->limit, e))
+        return err_prefix(e, "--truncate: ");
     return 0;
 }
 
@@ -424,5 +427,5 @@ void train_warn_cut(const struct train *t, uint64_t cut, uint64_t all)
 {
     if (cut * 100 > all)
         msg_warn(t->msg, "--max-len %lld cuts %.1f%% of the tokens away",
-                 (long long)t->max_len, 100.0 * (double)cut / (double)all);
+                 (long long)t->limit.max_len, 100.0 * (double)cut / (double)all);
 }

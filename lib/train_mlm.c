@@ -48,7 +48,7 @@ static int cut_text(struct train *t, enum train_set set, struct piece p, size_t 
                     struct err *e)
 {
     struct mlm *m = t->own;
-    const size_t most = (size_t)t->max_len -
+    const size_t most = (size_t)t->limit.max_len -
                         (size_t)template_specials(&t->data.header.template, 0);
 
     for (size_t from = 0; from < n; from += most) {
@@ -149,8 +149,8 @@ static int prepare(struct train *t, struct err *e)
     t->own = m;
     if (!m || prepare_mask(t, m, e) || cut_all(t, e))
         return -1;
-    m->ids = mem_alloc((size_t)t->max_len, sizeof *m->ids, "a piece", e);
-    m->target = mem_alloc((size_t)t->max_len, sizeof *m->target, "a piece", e);
+    m->ids = mem_alloc((size_t)t->limit.max_len, sizeof *m->ids, "a piece", e);
+    m->target = mem_alloc((size_t)t->limit.max_len, sizeof *m->target, "a piece", e);
     if (!m->ids || !m->target)
         return -1;
     if (t->o->eval && t->n[EVAL_SET] == 0)
@@ -202,10 +202,11 @@ static int add(struct train *t, enum train_set set, uint32_t epoch, size_t item,
     const size_t targets = mask_piece(&m->mask, mask_epoch(set, epoch), &text, p->from,
                                       p->n, m->ids, m->target);
     const struct toks_record piece = {.a = m->ids, .n_a = p->n, .weight = 1};
+    static const struct template_limit whole = {.max_len = 0, .head = -1};
     struct batch *b = &t->batch;
     const int32_t start = b->n_tok + m->before;
 
-    if (batch_add(b, &t->data.header.template, &piece, 0, place, e) < 0)
+    if (batch_add(b, &t->data.header.template, &piece, &whole, place, e) < 0)
         return -1;
     b->n_rows--; /* the row of the first token: this head looks at the targets instead */
     if (batch_reserve(b, b->cap_tok, b->cap_seq, (size_t)b->n_rows + targets, 0, e))

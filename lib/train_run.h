@@ -106,7 +106,8 @@ struct train {
     struct dataset data, heldout; /* the stream; --eval FILE's */
     struct config config;         /* of the model directory */
     struct tokenizer *tokenizer;
-    int64_t max_len;
+    const char *truncate; /* which part of a long text stays, as --truncate spells it */
+    struct template_limit limit; /* of an input; max_len is never 0 */
 
     /* mlm-pretrain in a pipe */
     struct toks_writer *pass; /* NULL: nothing is passed on */

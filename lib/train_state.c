@@ -94,7 +94,7 @@ static json_t *settings_json(const struct train *t, const char *weights,
     json_t *s = json_pack(
         "{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:s, s:s, s:f, s:f, s:f, s:f, s:f, s:f, "
         "s:s, s:I}",
-        "tool", t->job->tool, "weights", weights, "max_len", (json_int_t)t->max_len,
+        "tool", t->job->tool, "weights", weights, "max_len", (json_int_t)t->limit.max_len,
         "batch", (json_int_t)o->batch, "micro", (json_int_t)t->micro, "accum", (json_int_t)o->accum, "steps",
         (json_int_t)t->total, "lr", o->lr, "schedule", o->schedule, "warmup", o->warmup,
         "weight_decay", o->weight_decay, "eps", o->eps, "beta1", o->beta1, "beta2",
@@ -113,7 +113,8 @@ static json_t *settings_json(const struct train *t, const char *weights,
               json_object_set_new(s, "mask", json_string(o->mask)) ||
               json_object_set_new(s, "whole_word", json_boolean(o->whole_word));
     else
-        bad = bad || json_object_set_new(s, "problem", json_string(problem_name(t)));
+        bad = bad || json_object_set_new(s, "problem", json_string(problem_name(t))) ||
+              json_object_set_new(s, "truncate", json_string(t->truncate));
     if (bad) {
         json_decref(s);
         return NULL;

@@ -438,6 +438,58 @@ leaves_nothing_else() {
     [ ! -e no ]
 }
 
+# long PART: records of 60 words, or what PART leaves of them for --max-len 22, 20 tokens.
+long() {
+    awk -v part="$1" 'BEGIN {
+        split("good nice bad awful movie film the a was", word)
+        for (i = 1; i <= 40; i++) {
+            printf "%s\t", i % 3 ? "pos" : "neg"
+            for (k = 1; k <= 60; k++)
+                if (part == "all" || (part == "head" && k <= 20) || (part == "tail" && k > 40) ||
+                    (part == "head+tail" && (k <= 5 || k > 45)) ||
+                    (part == "head+tail:12" && (k <= 12 || k > 52)))
+                    printf "%s ", word[1 + (i * k * k + 3 * k + i % 3) % 9]
+            print ""
+        }
+    }'
+}
+
+@test "--truncate: the start, the end or both of a long text, in training and scoring" {
+    long all | tok -m base --label 1 --text 2 >all.toks
+    for part in head tail head+tail head+tail:12; do
+        long $part | tok -m base --label 1 --text 2 >part.toks
+        ft -f --epochs 1 --max-len 22 --truncate $part -o cut all.toks
+        ft -f --epochs 1 --max-len 22 -o whole part.toks
+        cmp cut/model.safetensors whole/model.safetensors
+        score -m whole part.toks >want
+        score -m cut --max-len 22 all.toks | cmp - want
+        score -m whole --max-len 22 --truncate $part all.toks | cmp - want
+        same "$(grep -c bertutils_truncate cut/config.json)" "$([ $part = head ] && echo 0 || echo 1)"
+        cp cut/model.safetensors "$part.weights"
+    done
+    [ "$(cat ./*.weights | wc -c)" -gt 0 ]
+    [ "$(md5sum ./*.weights | cut -d ' ' -f 1 | sort -u | wc -l)" -eq 4 ]
+    # A model that was trained so is trained on so; a word takes it back.
+    finetune -q -m cut --max-steps 0 -o same all.toks
+    grep -q '"bertutils_truncate": "head+tail:12"' same/config.json
+    finetune -q -m cut --max-steps 0 --truncate head -o head all.toks
+    ! grep bertutils_truncate head/config.json
+}
+
+@test "--truncate: wrong words, another one when resuming" {
+    fails_with 2 ft --truncate middle -o out train.toks
+    says middle head+tail:N
+    ft -o first --max-steps 1 train.toks
+    fails_with 2 score -m first --truncate head+tail:x train.toks
+    sed 's/{/{"bertutils_truncate": "odd",/' first/config.json >config && cp config first/config.json
+    fails_with 65 score -m first train.toks
+    says config.json bertutils_truncate
+    run_clean ft -o out --save-every 2 --keep 1 --max-steps 4 train.toks
+    rm -r out
+    fails_with 2 ft -o out --save-every 2 --max-steps 4 --truncate tail --resume train.toks
+    says truncate
+}
+
 @test "people get the documents' lines and table" {
     run_clean finetune -m weights -o out --batch 1 --epochs 2 --eval 20% train.toks
     [ "$status" -eq 0 ]

@@ -118,7 +118,7 @@ run_blocks() {
 @test "finetune.1" {
     streams roberta
     blocks finetune.1
-    same "$(ls block-* | wc -l)" 4
+    same "$(ls block-* | wc -l)" 5
     for block in block-*; do (mkdir "in-$block" && cp ./*.t* ./*.zip "in-$block" && cd "in-$block" && bash -e -o pipefail "../$block"); done
     [ -s in-block-01/roberta-finetuned/model.safetensors ] && [ -s in-block-02/cola/model.safetensors ]
 }

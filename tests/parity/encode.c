@@ -87,15 +87,18 @@ static int write_input(const struct tokenizer *t, struct tok_ids *a, struct tok_
                        int64_t max_len, struct err *e)
 {
     const struct template *m = tokenizer_template(t);
-    size_t n_a = a->n, n_b = b ? b->n : 0, n;
-    const size_t most = n_a + n_b + (size_t)template_specials(m, b != NULL) + 1;
-    int32_t *ids = mem_alloc(most, 2 * sizeof *ids, "input", e);
     static const uint32_t none[1];
+    const struct template_limit limit = {max_len, -1};
+    struct template_text first = {.ids = a->id, .n = a->n};
+    struct template_text second = {.ids = b && b->id ? b->id : none, .n = b ? b->n : 0};
+    const size_t most = first.n + second.n + (size_t)template_specials(m, b != NULL) + 1;
+    size_t n;
+    int32_t *ids = mem_alloc(most, 2 * sizeof *ids, "input", e);
 
     if (!ids)
         return -1;
-    template_cut(m, max_len, &n_a, b ? &n_b : NULL);
-    n = template_fill(m, a->id, n_a, b ? b->id ? b->id : none : NULL, n_b, ids, ids + most, NULL);
+    template_keep(m, &limit, &first, b ? &second : NULL);
+    n = template_fill(m, &first, b ? &second : NULL, ids, ids + most, NULL);
     write_frame(ids, sizeof *ids, n);
     write_frame(ids + most, sizeof *ids, n);
     free(ids);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "template.h"
+
+#include <stdbool.h>
 #include "test.h"
 
 /* [CLS] A [SEP] and [CLS] A [SEP] B [SEP], as BERT has it. */
@@ -90,27 +92,96 @@ static void fills_one(void)
     int32_t ids[8], types[8];
     uint8_t ordinary[8];
 
-    CHECK(template_fill(&bert, a, 3, NULL, 0, ids, types, ordinary) == 5);
+    CHECK(template_fill(&bert, &(struct template_text){a, 3, 3, 3}, NULL, ids, types, ordinary) == 5);
     CHECK(ids[0] == 101 && ids[1] == 7 && ids[3] == 9 && ids[4] == 102);
     CHECK(ordinary[0] == 0 && ordinary[1] == 1 && ordinary[3] == 1 && ordinary[4] == 0);
     CHECK(types[0] == 0 && types[4] == 0);
-    CHECK(template_fill(&bert, a, 0, NULL, 0, ids, types, NULL) == 2);
+    CHECK(template_fill(&bert, &(struct template_text){a, 0, 0, 0}, NULL, ids, types, NULL) == 2);
     CHECK(ids[0] == 101 && ids[1] == 102);
 }
 
 static void fills_two(void)
 {
     const uint32_t a[] = {7, 8}, b[] = {9};
+    const struct template_text first = {a, 2, 2, 2}, second = {b, 1, 1, 1};
+    const struct template_text empty = {b, 0, 0, 0};
     int32_t ids[8], types[8];
     uint8_t ordinary[8];
 
-    CHECK(template_fill(&bert, a, 2, b, 1, ids, types, ordinary) == 6);
+    CHECK(template_fill(&bert, &first, &second, ids, types, ordinary) == 6);
     CHECK(ids[3] == 102 && ids[4] == 9 && ids[5] == 102);
     CHECK(types[3] == 0 && types[4] == 1 && types[5] == 1);
     CHECK(ordinary[3] == 0 && ordinary[4] == 1);
     /* An empty second segment is not the same as none. */
-    CHECK(template_fill(&roberta, a, 2, b, 0, ids, types, ordinary) == 6);
+    CHECK(template_fill(&roberta, &first, &empty, ids, types, ordinary) == 6);
     CHECK(ids[0] == 0 && ids[3] == 2 && ids[4] == 2 && ids[5] == 2);
+}
+
+static void reads_which_part_stays(void)
+{
+    static const struct {
+        const char *text;
+        int64_t max_len, head; /* -2: refused */
+    } want[] = {
+        {"head", 512, -1},       {"tail", 512, 0},           {"head+tail", 512, 128},
+        {"head+tail", 64, 16},   {"head+tail:0", 64, 0},     {"head+tail:382", 512, 382},
+        {"head+tail:", 64, -2},  {"head+tail:-1", 64, -2},   {"head+tail:1x", 64, -2},
+        {"head+tail: 1", 64, -2}, {"middle", 64, -2},        {"", 64, -2},
+        {"head+tail:99999999999999999999", 64, -2},
+    };
+
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
+        struct template_limit limit = {.max_len = want[i].max_len};
+        struct err e = {0};
+        const int rc = template_read_cut(want[i].text, &limit, &e);
+
+        CHECK_MSG(want[i].head == -2 ? rc && e.code == ERR_USAGE
+                                     : rc == 0 && limit.head == want[i].head,
+                  "%s: %d, %lld", want[i].text, rc, (long long)limit.head);
+        err_clear(&e);
+    }
+}
+
+/* What stays of 0, 1, ..., n - 1 under every limit: the start, the end, nothing between. */
+static void keeps_start_and_end(void)
+{
+    uint32_t a[20];
+    int32_t ids[32], types[32];
+
+    for (uint32_t i = 0; i < 20; i++)
+        a[i] = i;
+    for (size_t n = 0; n <= 20; n++)
+        for (int64_t max = 2; max <= 24; max++)
+            for (int64_t head = -1; head <= 22; head++) {
+                const struct template_limit limit = {max, head};
+                struct template_text text = {.ids = a, .n = n};
+                const size_t room = (size_t)max - 2, kept = n < room ? n : room;
+                const size_t start =
+                    kept == n || head < 0 || (size_t)head > kept ? kept : (size_t)head;
+                bool right;
+
+                template_keep(&bert, &limit, &text, NULL);
+                right = template_fill(&bert, &text, NULL, ids, types, NULL) == kept + 2;
+                for (size_t i = 0; i < kept; i++)
+                    right = right && (size_t)ids[i + 1] == (i < start ? i : n - kept + i);
+                CHECK_MSG(right && ids[kept + 1] == 102, "%zu under %lld, head %lld", n,
+                          (long long)max, (long long)head);
+            }
+}
+
+/* Of a pair each text keeps its own start and end. */
+static void keeps_both_ends_of_a_pair(void)
+{
+    const uint32_t a[] = {1, 2, 3, 4, 5, 6}, b[] = {11, 12, 13, 14, 15};
+    static const int32_t want[] = {101, 1, 5, 6, 102, 11, 14, 15, 102};
+    const struct template_limit limit = {9, 1};
+    struct template_text first = {.ids = a, .n = 6}, second = {.ids = b, .n = 5};
+    int32_t ids[16], types[16];
+
+    template_keep(&bert, &limit, &first, &second);
+    CHECK(template_fill(&bert, &first, &second, ids, types, NULL) == 9);
+    CHECK(memcmp(ids, want, sizeof want) == 0);
+    CHECK(types[4] == 0 && types[5] == 1 && types[8] == 1);
 }
 
 int main(void)
@@ -121,5 +192,8 @@ int main(void)
     RUN(cuts_use_the_whole_budget);
     RUN(fills_one);
     RUN(fills_two);
+    RUN(reads_which_part_stays);
+    RUN(keeps_start_and_end);
+    RUN(keeps_both_ends_of_a_pair);
     return test_end();
 }
