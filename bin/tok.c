@@ -102,6 +102,9 @@ static int encode(const struct values *v, char **paths, int n, const char *comma
                  : 0;
 
     to.clean = clean;
+    to.fd = out.fd;
+    to.name = out.name;
+    to.msg = m;
     if (m->level >= MSG_VERBOSE || v->stats)
         to.stat = &stat;
     if (!rc && isatty(out.fd))
@@ -111,7 +114,7 @@ static int encode(const struct values *v, char **paths, int n, const char *comma
                 toks_add_provenance(&h, "tok", command, e) ||
                 (to.stat && tokenize_stat(&stat, e)) ||
                 !(in = records_open(paths, n, &ro, m, e)) ||
-                tokenize(in, t, &h, out.fd, out.name, &to, &r, m, e) ||
+                tokenize(in, t, &h, &to, &r, e) ||
                 statfile_publish(&stats, &stat, &h, &out, v->out, e)))
         rc = -1;
     if (!rc)

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct worker {
     struct par *pool;
@@ -165,23 +166,31 @@ void par_for(struct par *p, int64_t n, void (*fn)(void *, int64_t, int), void *c
 }
 
 /*
- * The pipeline: every thread loops over read (under `reading`), work, and write when its
- * turn has come.  There is no queue; a thread carries its job through all three stages.
+ * The pipeline: every thread takes a free job, reads it (under `reading`) and works on it.  Then
+ * the job lies in `landed` until those before it are written; the thread that closes the gap
+ * writes all that wait, while the others go on with the next ones.
  */
 struct line {
     const struct par_stages *stages;
     void *ctx;
+    int n_jobs;
     pthread_mutex_t reading, turn;
-    pthread_cond_t moved;
-    uint64_t next_read, next_write;
+    pthread_cond_t freed;
+    uint64_t next_read; /* guarded by reading, as is `ended` */
     bool ended;         /* nothing more is to be read */
+    /* Guarded by turn: */
+    uint64_t next_write;
+    void **landed; /* (n_jobs) job i that can be written is landed[i % n_jobs] */
+    void **free;   /* (n_free) */
+    int n_free;
+    bool writing;       /* a thread does so */
     uint64_t failed_at; /* the earliest failed job, or UINT64_MAX */
     struct err error;   /* its error */
 };
 
 struct line_thread {
     struct line *line;
-    void *job;
+    int thread;
     pthread_t id;
 };
 
@@ -205,6 +214,18 @@ static bool line_failed(struct line *l)
     return failed;
 }
 
+static void *line_take(struct line *l)
+{
+    void *job;
+
+    pthread_mutex_lock(&l->turn);
+    while (l->n_free == 0)
+        pthread_cond_wait(&l->freed, &l->turn);
+    job = l->free[--l->n_free];
+    pthread_mutex_unlock(&l->turn);
+    return job;
+}
+
 /* Reads the next job; false at the end.  *number is its place in the order. */
 static bool line_read(struct line *l, void *job, uint64_t *number)
 {
@@ -225,53 +246,72 @@ static bool line_read(struct line *l, void *job, uint64_t *number)
     return got > 0;
 }
 
-static void line_write(struct line *l, void *job, uint64_t number)
+/* Writes the job whose turn it is; called with `turn` held, which is given up meanwhile. */
+static void line_write(struct line *l, void *job)
 {
+    const uint64_t number = l->next_write;
     struct err e = {0};
-    bool write;
+
+    if (number < l->failed_at) {
+        pthread_mutex_unlock(&l->turn);
+        if (l->stages->write(l->ctx, job, &e) < 0)
+            line_fail(l, number, &e);
+        pthread_mutex_lock(&l->turn);
+    }
+    l->next_write++;
+    l->free[l->n_free++] = job;
+    pthread_cond_signal(&l->freed);
+}
+
+static void line_land(struct line *l, void *job, uint64_t number)
+{
+    const uint64_t n = (uint64_t)l->n_jobs;
 
     pthread_mutex_lock(&l->turn);
-    while (l->next_write != number)
-        pthread_cond_wait(&l->moved, &l->turn);
-    write = number < l->failed_at;
-    pthread_mutex_unlock(&l->turn);
-    if (write && l->stages->write(l->ctx, job, &e) < 0)
-        line_fail(l, number, &e);
-    pthread_mutex_lock(&l->turn);
-    l->next_write++;
-    pthread_cond_broadcast(&l->moved);
+    l->landed[number % n] = job;
+    while (!l->writing && l->landed[l->next_write % n]) {
+        void **first = &l->landed[l->next_write % n];
+
+        job = *first;
+        *first = NULL;
+        l->writing = true;
+        line_write(l, job);
+        l->writing = false;
+    }
     pthread_mutex_unlock(&l->turn);
 }
 
 static void *line_main(void *arg)
 {
-    struct line_thread *t = arg;
+    const struct line_thread *t = arg;
     struct line *l = t->line;
     uint64_t number;
 
-    while (line_read(l, t->job, &number)) {
+    for (;;) {
         struct err e = {0};
+        void *job;
 
-        if (l->stages->work && l->stages->work(l->ctx, t->job, &e) < 0)
+        while (l->stages->help && l->stages->help(l->ctx))
+            ;
+        job = line_take(l);
+        if (!line_read(l, job, &number))
+            break; /* nobody needs the job again: of the others, each has one left */
+        if (l->stages->work && l->stages->work(l->ctx, job, t->thread, &e) < 0)
             line_fail(l, number, &e);
-        line_write(l, t->job, number);
+        line_land(l, job, number);
     }
     return NULL;
 }
 
-int par_pipeline(int n, void **jobs, const struct par_stages *stages, void *ctx, struct err *e)
+static void line_run(struct line *l, struct line_thread *threads, int n)
 {
-    struct line l = {.stages = stages, .ctx = ctx, .failed_at = UINT64_MAX};
-    struct line_thread *threads = mem_alloc((size_t)n, sizeof *threads, "threads", e);
     int started = 1;
 
-    if (!threads)
-        return -1;
-    pthread_mutex_init(&l.reading, NULL);
-    pthread_mutex_init(&l.turn, NULL);
-    pthread_cond_init(&l.moved, NULL);
+    pthread_mutex_init(&l->reading, NULL);
+    pthread_mutex_init(&l->turn, NULL);
+    pthread_cond_init(&l->freed, NULL);
     for (int i = 0; i < n; i++)
-        threads[i] = (struct line_thread){.line = &l, .job = jobs[i]};
+        threads[i] = (struct line_thread){.line = l, .thread = i};
     /* A thread that cannot be started costs speed, not the result. */
     while (started < n &&
            pthread_create(&threads[started].id, NULL, line_main, &threads[started]) == 0)
@@ -279,10 +319,28 @@ int par_pipeline(int n, void **jobs, const struct par_stages *stages, void *ctx,
     line_main(&threads[0]);
     for (int i = 1; i < started; i++)
         pthread_join(threads[i].id, NULL);
-    pthread_cond_destroy(&l.moved);
-    pthread_mutex_destroy(&l.turn);
-    pthread_mutex_destroy(&l.reading);
+    pthread_cond_destroy(&l->freed);
+    pthread_mutex_destroy(&l->turn);
+    pthread_mutex_destroy(&l->reading);
+}
+
+int par_pipeline(int n, void **jobs, int n_jobs, const struct par_stages *stages, void *ctx,
+                 struct err *e)
+{
+    struct line l = {.stages = stages, .ctx = ctx, .n_jobs = n_jobs, .n_free = n_jobs,
+                     .failed_at = UINT64_MAX};
+    struct line_thread *threads = mem_alloc((size_t)n, sizeof *threads, "threads", e);
+
+    l.landed = threads ? mem_alloc(2 * (size_t)n_jobs, sizeof *l.landed, "threads", e) : NULL;
+    if (l.landed) {
+        l.free = l.landed + n_jobs;
+        memcpy(l.free, jobs, (size_t)n_jobs * sizeof *jobs);
+        line_run(&l, threads, n);
+    }
     free(threads);
+    free(l.landed);
+    if (!l.landed)
+        return -1;
     if (l.failed_at == UINT64_MAX)
         return 0;
     return err_set(e, l.error.code, "%s", l.error.text);

@@ -13,6 +13,7 @@
 
 #include "err.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct par; /* a pool of threads, the caller's included */
@@ -34,18 +35,23 @@ void par_for(struct par *p, int64_t n, void (*fn)(void *ctx, int64_t i, int thre
 
 /* The stages of par_pipeline; each returns a negative number and fills *e on failure. */
 struct par_stages {
-    int (*read)(void *ctx, void *job, struct err *e);  /* 1: a job was read, 0: the end */
-    int (*work)(void *ctx, void *job, struct err *e);  /* in parallel; may be NULL */
+    int (*read)(void *ctx, void *job, struct err *e); /* 1: a job was read, 0: the end */
+    /* In parallel, from thread 0..n-1; a job may meet another thread each time. */
+    int (*work)(void *ctx, void *job, int thread, struct err *e);
     int (*write)(void *ctx, void *job, struct err *e); /* in the order of reading */
+    /* Does a piece of other work that waits; false: there is none.  In parallel, before a
+       thread reads; may be NULL. */
+    bool (*help)(void *ctx);
 };
 
 /*
- * Runs jobs through the stages with n threads, one entry of jobs[n] for each.  read and write
- * are never called twice at once, and write sees the jobs in the order in which read made
+ * Runs jobs through the stages with n threads and the jobs[n_jobs], at least one a thread; with
+ * more, a thread that is done before its turn to write leaves its job and goes on.  read and
+ * write are never called twice at once, and write sees the jobs in the order in which read made
  * them.  At an error the jobs before it are still written; then -1 and the error of the
  * earliest job.  With n = 1 everything runs on the caller's thread.
  */
-int par_pipeline(int n, void **jobs, const struct par_stages *stages, void *ctx,
+int par_pipeline(int n, void **jobs, int n_jobs, const struct par_stages *stages, void *ctx,
                  struct err *e) MUST_USE;
 
 #endif

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- *     records_next_chunk  ->  encoder of the job  ->  toks_put
- *     (one at a time)         (in parallel)           (in order)
+ *     records_next_chunk  ->  encoder of the thread  ->  toks_put    ->  toks_help
+ *     (one at a time)         (in parallel)              (in order)      (in parallel)
  *
- * A job is a chunk of whole records with the ids of its texts.
+ * A job is a chunk of whole records with the ids of its texts.  Jobs make blocks of the stream,
+ * which are compressed by whichever thread is free first.
  */
 #include "tokenize.h"
 #include "modelpath.h"
@@ -26,7 +27,10 @@ enum { MOST_LABELS = 1 << 16, MOST_TEXTS = 1 << 20 };
  * Bytes in flight (chunks, and the ids that they may become) beyond which reading waits; one job
  * may always go on.  A large one is thus alone, and keeps nothing once it has landed.
  */
-enum { FLIGHT = 24 << 20, LARGE = 1 << 20, LARGE_IDS = 1 << 18, MOST_ENCODERS = 16 };
+enum { FLIGHT = 24 << 20, LARGE = 1 << 20, LARGE_IDS = 1 << 18, MOST_THREADS = 16 };
+
+/* Jobs beyond one a thread: so far a thread may be ahead of the one whose turn it is. */
+enum { AHEAD = 4 };
 
 /* Bytes for all encoders' memories of words; one encoder has at most half of it. */
 enum { MEMOS = 32 << 20 };
@@ -38,8 +42,8 @@ struct job {
     struct record_chunk chunk;
     struct clean_scratch scratch;
     struct clean_counts cleaned;
-    struct encoder *encoder;
     struct tok_ids ids; /* of all texts, one after the other */
+    uint64_t unk;       /* of these */
     size_t *end;        /* ids up to the end of a record's text and of its pair (2 * n) */
     size_t end_cap, bytes;
     struct unkwords unknown; /* for the statistics */
@@ -51,12 +55,11 @@ struct line {
     struct tokenize_report *report;
     const struct template *template;
     const struct tokenize_options *o;
-    struct msg *msg;
+    struct encoder **encoder;  /* of each thread */
     struct record_chunk first; /* read before the stream could be begun */
     bool have_first;
     pthread_mutex_t lock;
     pthread_cond_t landed;
-    const char *name; /* of the stream */
     size_t most;      /* tokens of a record that can be in it */
     size_t flight; /* bytes of the chunks between read and write */
     bool waiting_ends; /* a job failed: nothing more is read, and nobody may wait */
@@ -127,7 +130,8 @@ static int give_up(struct line *l)
 }
 
 /* The unknown words of a job's texts. */
-static int find_unknown(const struct line *l, struct job *j, struct err *e)
+static int find_unknown(const struct line *l, struct job *j, struct encoder *enc,
+                        struct err *e)
 {
     size_t from = 0;
 
@@ -136,9 +140,9 @@ static int find_unknown(const struct line *l, struct job *j, struct err *e)
         const struct record *r = &j->chunk.at[i];
         const size_t a = j->end[2 * i], b = j->end[2 * i + 1];
 
-        if (unkwords_find(&j->unknown, j->encoder, r->text, r->text_len, j->ids.id + from,
+        if (unkwords_find(&j->unknown, enc, r->text, r->text_len, j->ids.id + from,
                           a - from, e) ||
-            (r->pair && unkwords_find(&j->unknown, j->encoder, r->pair, r->pair_len,
+            (r->pair && unkwords_find(&j->unknown, enc, r->pair, r->pair_len,
                                       j->ids.id + a, b - a, e)))
             return -1;
         from = b;
@@ -146,59 +150,76 @@ static int find_unknown(const struct line *l, struct job *j, struct err *e)
     return 0;
 }
 
-static int encode_text(const struct line *l, struct job *j, const struct record *r,
-                       const char *text, size_t n, struct err *e)
+/* What an encoder says of a record's text. */
+static int bad_text(const struct line *l, const struct record *r, const struct err *why,
+                    struct err *e)
 {
-    struct err why = {0};
-
-    if (encoder_encode(j->encoder, text, n, &j->ids, &why) == 0)
-        return 0;
-    if (why.code != ERR_DATA)
-        return err_set(e, why.code, "%s", why.text);
+    if (why->code != ERR_DATA)
+        return err_set(e, why->code, "%s", why->text);
     return err_set(e, ERR_DATA, "%s: record %llu is too large for the stream: more than %zu "
-                   "tokens; a record and its key and label may take %d MiB", l->name,
+                   "tokens; a record and its key and label may take %d MiB", l->o->name,
                    (unsigned long long)r->number, l->most, BLOCK_MAX >> 20);
 }
 
-static int encode_job(void *ctx, void *job, struct err *e)
+static int encode_texts(const struct line *l, struct job *j, struct encoder *enc,
+                        struct err *e)
 {
-    const struct line *l = ctx;
-    struct job *j = job;
+    struct err why = {0};
 
     j->ids.n = 0;
-    j->cleaned = (struct clean_counts){0};
-    if (mem_grow(&j->end, &j->end_cap, 2 * j->chunk.n, sizeof *j->end, e) ||
-        (l->o->clean && clean_chunk(l->o->clean, &j->scratch, &j->chunk, &j->cleaned, e)))
-        return give_up(ctx);
     for (size_t i = 0; i < j->chunk.n; i++) {
         const struct record *r = &j->chunk.at[i];
 
-        if (encode_text(l, j, r, r->text, r->text_len, e))
-            return give_up(ctx);
+        if (encoder_encode(enc, r->text, r->text_len, &j->ids, &why))
+            return bad_text(l, r, &why, e);
         j->end[2 * i] = j->ids.n;
-        if (r->pair && encode_text(l, j, r, r->pair, r->pair_len, e))
-            return give_up(ctx);
+        if (r->pair && encoder_encode(enc, r->pair, r->pair_len, &j->ids, &why))
+            return bad_text(l, r, &why, e);
         j->end[2 * i + 1] = j->ids.n;
     }
-    if (l->o->stat && find_unknown(l, j, e))
-        return give_up(ctx);
-    encoder_slim(j->encoder);
     return 0;
+}
+
+static uint64_t count_ids(const struct tok_ids *ids, uint32_t id)
+{
+    uint32_t n = 0; /* enough: so many ids are in no job */
+
+    for (size_t i = 0; i < ids->n; i++)
+        n += ids->id[i] == id;
+    return n;
+}
+
+static int encode_job(void *ctx, void *job, int thread, struct err *e)
+{
+    const struct line *l = ctx;
+    struct encoder *enc = l->encoder[thread];
+    struct job *j = job;
+
+    j->cleaned = (struct clean_counts){0};
+    if (mem_grow(&j->end, &j->end_cap, 2 * j->chunk.n, sizeof *j->end, e) ||
+        (l->o->clean && clean_chunk(l->o->clean, &j->scratch, &j->chunk, &j->cleaned, e)) ||
+        encode_texts(l, j, enc, e) || (l->o->stat && find_unknown(l, j, enc, e)))
+        return give_up(ctx);
+    j->unk = l->template->unk < 0 ? 0 : count_ids(&j->ids, (uint32_t)l->template->unk);
+    encoder_slim(enc);
+    return 0;
+}
+
+static bool help(void *ctx)
+{
+    const struct line *l = ctx;
+
+    return toks_help(l->out);
 }
 
 static int count(struct line *l, const struct toks_record *r, const struct record *from,
                  struct err *e)
 {
     struct tokenize_report *to = l->report;
-    const int64_t unk = l->template->unk;
 
     to->records++;
     to->tokens += r->n_a + r->n_b;
     to->text_bytes += from->text_len + from->pair_len;
-    for (size_t i = 0; i < r->n_a; i++)
-        to->unk += (int64_t)r->a[i] == unk;
-    for (size_t i = 0; i < r->n_b; i++)
-        to->unk += (int64_t)r->b[i] == unk;
     return l->o->stat ? stat_record(l->o->stat, l->template, r, e) : 0;
 }
 
@@ -207,14 +228,14 @@ static void progress(struct line *l)
 {
     struct timespec now;
 
-    if (!l->msg || !l->msg->tty)
+    if (!l->o->msg || !l->o->msg->tty)
         return;
     clock_gettime(CLOCK_MONOTONIC, &now);
     if ((double)(now.tv_sec - l->drawn.tv_sec) + 1e-9 * (double)(now.tv_nsec - l->drawn.tv_nsec) <
         0.2)
         return;
     l->drawn = now;
-    msg_progress(l->msg, "%llu records, %llu tokens", (unsigned long long)l->report->records,
+    msg_progress(l->o->msg, "%llu records, %llu tokens", (unsigned long long)l->report->records,
                  (unsigned long long)l->report->tokens);
 }
 
@@ -249,6 +270,7 @@ static int write_job(void *ctx, void *job, struct err *e)
     }
     if (l->o->stat)
         unkwords_count(&j->unknown, l->o->stat->unknown);
+    l->report->unk += j->unk;
     l->report->invalid_utf8 += j->chunk.invalid_utf8;
     l->report->clean.changed += j->cleaned.changed;
     l->report->clean.emptied += j->cleaned.emptied;
@@ -266,42 +288,56 @@ static int write_job(void *ctx, void *job, struct err *e)
 
 /* ---- set-up ---- */
 
-static void free_jobs(struct job *jobs, void **list, int n)
+static void free_jobs(struct job *jobs, int n)
 {
     for (int i = 0; jobs && i < n; i++) {
         record_chunk_free(&jobs[i].chunk);
         clean_scratch_free(&jobs[i].scratch);
-        encoder_free(jobs[i].encoder);
         tok_ids_free(&jobs[i].ids);
         unkwords_free(&jobs[i].unknown);
         free(jobs[i].end);
     }
     free(jobs);
-    free(list);
+}
+
+/* One for each thread: what it remembers of words stays in that core's cache. */
+static int make_encoders(struct line *l, const struct tokenizer *t, int n, struct err *e)
+{
+    const size_t memo = n > 2 ? MEMOS / (size_t)n : MEMOS / 2;
+
+    l->encoder = mem_alloc((size_t)n, sizeof(struct encoder *), "encoders", e);
+    for (int i = 0; i < n; i++) {
+        struct encoder *enc = l->encoder ? encoder_new(t, e) : NULL;
+
+        if (!enc)
+            return -1;
+        l->encoder[i] = enc;
+        if (encoder_memory(enc, memo, e))
+            return -1;
+        encoder_slack_behind(enc);
+        encoder_limit(enc, l->most);
+        encoder_specials_in_text(enc, !l->o->no_specials_in_text);
+    }
+    return 0;
 }
 
 static int run(struct line *l, const struct tokenizer *t, int n, struct err *e)
 {
-    static const struct par_stages stages = {read_job, encode_job, write_job};
-    struct job *jobs = mem_alloc((size_t)n, sizeof *jobs, "jobs", e);
-    void **list = jobs ? mem_alloc((size_t)n, sizeof *list, "jobs", e) : NULL;
-    const size_t memo = n > 2 ? MEMOS / (size_t)n : MEMOS / 2;
-    int rc = list ? 0 : -1;
+    static const struct par_stages stages = {read_job, encode_job, write_job, help};
+    const int n_jobs = n > 1 ? n + AHEAD : 1;
+    struct job *jobs = mem_alloc((size_t)n_jobs, sizeof *jobs, "jobs", e);
+    void **list = jobs ? mem_alloc((size_t)n_jobs, sizeof *list, "jobs", e) : NULL;
+    int rc = list && make_encoders(l, t, n, e) == 0 ? 0 : -1;
 
-    for (int i = 0; i < n && !rc; i++) {
+    for (int i = 0; list && i < n_jobs; i++)
         list[i] = &jobs[i];
-        jobs[i].encoder = encoder_new(t, e);
-        if (!jobs[i].encoder || encoder_memory(jobs[i].encoder, memo, e)) {
-            rc = -1;
-            break;
-        }
-        encoder_slack_behind(jobs[i].encoder);
-        encoder_limit(jobs[i].encoder, l->most);
-        encoder_specials_in_text(jobs[i].encoder, !l->o->no_specials_in_text);
-    }
     if (!rc)
-        rc = par_pipeline(n, list, &stages, l, e);
-    free_jobs(jobs, list, n);
+        rc = par_pipeline(n, list, n_jobs, &stages, l, e);
+    for (int i = 0; l->encoder && i < n; i++)
+        encoder_free(l->encoder[i]);
+    free(l->encoder);
+    free_jobs(jobs, n_jobs);
+    free(list);
     return rc;
 }
 
@@ -318,40 +354,45 @@ static int finish(struct line *l, struct err *e)
     return toks_finish(l->out, &end, e);
 }
 
-int tokenize(struct records *in, const struct tokenizer *t, struct toks_header *h, int fd,
-             const char *name, const struct tokenize_options *o, struct tokenize_report *report,
-             struct msg *m, struct err *e)
+/* What a stream of this input has is known with its first chunk. */
+static int begin(struct line *l, struct toks_header *h, int threads, struct err *e)
+{
+    const struct tokenize_options *o = l->o;
+    struct toks_write_options write = o->write;
+    const int got = records_next_chunk(l->in, &l->first, e);
+
+    if (got < 0)
+        return -1;
+    l->have_first = got > 0;
+    h->columns = (records_has_label(l->in) ? TOKS_LABEL : 0) |
+                 (records_has_pair(l->in) ? TOKS_PAIR : 0) |
+                 (records_has_key(l->in) ? TOKS_KEY : 0) |
+                 (records_has_weight(l->in) ? TOKS_WEIGHT : 0);
+    write.threads = threads;
+    write.helped = true;
+    l->out = toks_create(o->fd, o->name, h, &write, e);
+    return l->out ? 0 : -1;
+}
+
+int tokenize(struct records *in, const struct tokenizer *t, struct toks_header *h,
+             const struct tokenize_options *o, struct tokenize_report *report, struct err *e)
 {
     struct line l = {.in = in, .report = report, .template = tokenizer_template(t), .o = o,
-                     .msg = m, .name = name, .most = BLOCK_MAX / (size_t)tokheader_id_bytes(h)};
-    struct toks_write_options write = o->write;
-    /* Compression is a tenth of the work: a thread of its own pays from four on. */
-    const int packers = o->threads >= 16 ? 2 : o->threads >= 4;
-    /* Reading and writing are serial; more encoders than this only take memory. */
-    const int encoders = o->threads - packers < MOST_ENCODERS ? o->threads - packers
-                                                               : MOST_ENCODERS;
+                     .most = BLOCK_MAX / (size_t)tokheader_id_bytes(h)};
+    /* Reading and laying out blocks are serial; more threads than this only take memory. */
+    const int threads = o->threads < MOST_THREADS ? o->threads : MOST_THREADS;
     const double start = seconds(CLOCK_MONOTONIC);
     int rc;
 
     *report = (struct tokenize_report){0};
-    rc = records_next_chunk(in, &l.first, e);
-    if (rc >= 0) {
-        l.have_first = rc > 0;
-        h->columns = (records_has_label(in) ? TOKS_LABEL : 0) |
-                     (records_has_pair(in) ? TOKS_PAIR : 0) |
-                     (records_has_key(in) ? TOKS_KEY : 0) |
-                     (records_has_weight(in) ? TOKS_WEIGHT : 0);
-        write.threads = packers ? packers + 1 : 1;
-        l.out = toks_create(fd, name, h, &write, e);
-        rc = l.out ? 0 : -1;
-    }
+    rc = begin(&l, h, threads, e);
     if (!rc) {
         pthread_mutex_init(&l.lock, NULL);
         pthread_cond_init(&l.landed, NULL);
-        rc = run(&l, t, encoders, e);
+        rc = run(&l, t, threads, e);
         pthread_cond_destroy(&l.landed);
         pthread_mutex_destroy(&l.lock);
-        msg_progress_end(m);
+        msg_progress_end(o->msg);
     }
     if (!rc)
         rc = finish(&l, e);

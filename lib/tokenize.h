@@ -19,6 +19,9 @@ struct tokenize_options {
     uint64_t expect_records;  /* 0: any number; else ERR_DATA when there are not so many */
     struct toks_write_options write; /* its threads are set here */
     struct stream_stat *stat; /* NULL, or where what is written is counted, in its order */
+    int fd;                   /* where the stream goes */
+    const char *name;         /* of it, for messages */
+    struct msg *msg;          /* for progress; NULL: none */
 };
 
 struct tokenize_report {
@@ -31,13 +34,13 @@ struct tokenize_report {
 };
 
 /*
- * Encodes all of `in` and writes the stream to fd, END included, after the whole input ended
- * well.  *h has the tokenizer and the provenance; its columns are set here.  Texts in flight
- * are bounded, so that memory does not grow with the number of threads.
+ * Encodes all of `in` and writes the stream, END included, after the whole input ended well.
+ * *h has the tokenizer and the provenance; its columns are set here.  Texts in flight are
+ * bounded, so that memory does not grow with the number of threads.
  */
-int tokenize(struct records *in, const struct tokenizer *t, struct toks_header *h, int fd,
-             const char *name, const struct tokenize_options *o, struct tokenize_report *report,
-             struct msg *m, struct err *e) MUST_USE;
+int tokenize(struct records *in, const struct tokenizer *t, struct toks_header *h,
+             const struct tokenize_options *o, struct tokenize_report *report,
+             struct err *e) MUST_USE;
 
 /* Fills the header with what it needs of a tokenizer; `model` is -m as it was given. */
 int tokenize_header(struct toks_header *h, const struct tokenizer *t, const char *model,

@@ -68,6 +68,7 @@ struct toks_writer;
 struct toks_write_options {
     int level;          /* zstd level; 0: the default, 1; at most 12 is used */
     int threads;        /* in all; 0 or 1: compress on the caller's thread */
+    bool helped;        /* no thread is started: so many of the caller's call toks_help */
     size_t block_records; /* close a block after so many records; 0: by size (1 MiB) */
     bool plain;         /* the inner stream, not compressed */
 };
@@ -75,6 +76,8 @@ struct toks_write_options {
 struct toks_writer *toks_create(int fd, const char *name, const struct toks_header *h,
                                 const struct toks_write_options *o, struct err *e) MUST_USE;
 int toks_put(struct toks_writer *w, const struct toks_record *r, struct err *e) MUST_USE;
+/* Compresses a block that waits, on any thread, also while another puts; false: there is none. */
+bool toks_help(struct toks_writer *w);
 /* Closes the block at hand, so that a reader of a pipe sees what was put. */
 int toks_flush(struct toks_writer *w, struct err *e) MUST_USE;
 

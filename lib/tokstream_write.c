@@ -92,7 +92,7 @@ struct toks_writer *toks_create(int fd, const char *name, const struct toks_head
         goto fail;
     XXH64_reset(w->chain, 0);
     w->out = zio_out_new(fd, w->name, o->plain ? ZIO_PLAIN : o->level > 0 ? o->level : 1,
-                         o->threads, e);
+                         o->threads, o->helped, e);
     if (!w->out || begin(w, e) || tokheader_encode(h, &w->inner, e) ||
         send_block(w, "TKSH", 0, e) || tokblock_start(w->block, w->columns, e))
         goto fail;
@@ -131,6 +131,11 @@ int toks_flush(struct toks_writer *w, struct err *e)
         return -1;
     }
     return 0;
+}
+
+bool toks_help(struct toks_writer *w)
+{
+    return zio_out_help(w->out);
 }
 
 static int check_ids(const struct toks_writer *w, const uint32_t *ids, size_t n,

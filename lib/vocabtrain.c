@@ -128,12 +128,13 @@ static int read_chunk(void *ctx, void *job, struct err *e)
     return got;
 }
 
-static int count_chunk(void *ctx, void *job, struct err *e)
+static int count_chunk(void *ctx, void *job, int thread, struct err *e)
 {
     const struct counting *c = ctx;
     struct clean_counts ignored = {0};
     struct job *j = job;
 
+    (void)thread;
     if (c->o->clean && clean_chunk(c->o->clean, &j->wash, &j->chunk, &ignored, e))
         return -1;
     for (size_t i = 0; i < j->chunk.n; i++) {
@@ -213,7 +214,7 @@ static int make_normalizer(struct counting *c, struct err *e)
 
 static int count_words(struct counting *c, struct job *jobs, int n, struct err *e)
 {
-    static const struct par_stages stages = {read_chunk, count_chunk, nothing_to_write};
+    static const struct par_stages stages = {read_chunk, count_chunk, nothing_to_write, NULL};
     void **list = mem_alloc((size_t)n, sizeof *list, "threads", e);
     int rc;
 
@@ -221,7 +222,7 @@ static int count_words(struct counting *c, struct job *jobs, int n, struct err *
         return -1;
     for (int i = 0; i < n; i++)
         list[i] = &jobs[i];
-    rc = par_pipeline(n, list, &stages, c, e);
+    rc = par_pipeline(n, list, n, &stages, c, e);
     free(list);
     for (int i = 1; i < n && rc == 0; i++) {
         rc = wordcount_merge(&jobs[0].counts, &jobs[i].counts, e);

@@ -15,18 +15,22 @@ struct slot {
     struct buf in;
     char *out;
     size_t cap, len;
+    bool packed; /* and to be written when its turn comes */
 };
 
 struct zio_out {
     int fd, level, n_slots, n_workers;
     const char *name;
     struct slot *slots;  /* chunk i lies in slot i % n_slots */
-    ZSTD_CCtx *cctx;     /* of the caller's thread, when there are no workers */
+    bool helped;         /* the caller's threads compress */
     pthread_t *workers;
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t changed;
+    ZSTD_CCtx **spare; /* (n_spare) not in use; the one last used is taken first */
+    int n_spare;
     uint64_t put, taken, written; /* chunks */
     size_t waiting;               /* bytes of those that are put and not written */
+    bool writing;                 /* a thread does so */
     bool stop;
     struct err error; /* the first one */
 };
@@ -69,53 +73,75 @@ static void slim(struct slot *s)
     }
 }
 
-/* Compresses and writes chunk i; called with the lock held, which is given up meanwhile.
- */
-static void run_chunk(struct zio_out *o, ZSTD_CCtx *c, uint64_t i)
+/* A compressor that is not in use, or a new one; with the lock held, or before threads start. */
+static ZSTD_CCtx *take_cctx(struct zio_out *o, struct err *e)
 {
-    struct slot *s = &o->slots[i % (uint64_t)o->n_slots];
+    return o->n_spare ? o->spare[--o->n_spare] : new_cctx(o->level, e);
+}
+
+static void give_cctx(struct zio_out *o, ZSTD_CCtx *c)
+{
+    if (c)
+        o->spare[o->n_spare++] = c;
+}
+
+/* Writes the chunks whose turn it is, unless another thread does; with the lock held. */
+static void write_packed(struct zio_out *o)
+{
+    while (!o->writing && o->written < o->taken && !o->stop) {
+        struct slot *s = &o->slots[o->written % (uint64_t)o->n_slots];
+        struct err e = {0};
+
+        if (!s->packed)
+            break;
+        if (!o->error.code) {
+            o->writing = true;
+            pthread_mutex_unlock(&o->lock);
+            (void)!io_write_full(o->fd, s->out, s->len, o->name, &e);
+            pthread_mutex_lock(&o->lock);
+            o->writing = false;
+        }
+        if (e.code && !o->error.code)
+            o->error = e;
+        o->waiting -= s->in.len;
+        s->packed = false;
+        slim(s);
+        o->written++;
+        pthread_cond_broadcast(&o->changed);
+    }
+}
+
+/* Compresses the next chunk, and writes what can be; with the lock held, given up meanwhile. */
+static void run_chunk(struct zio_out *o)
+{
+    struct slot *s = &o->slots[o->taken++ % (uint64_t)o->n_slots];
     struct err e = {0};
+    ZSTD_CCtx *c = take_cctx(o, &e);
 
     pthread_mutex_unlock(&o->lock);
-    (void)!compress(c, s, &e); /* a failure is in e */
+    if (c)
+        (void)!compress(c, s, &e); /* a failure is in e */
     pthread_mutex_lock(&o->lock);
-    while (o->written != i && !o->stop)
-        pthread_cond_wait(&o->changed, &o->lock);
-    if (o->stop)
-        return;
-    if (!e.code && !o->error.code) {
-        /* It is this chunk's turn until `written` moves: nobody else writes now. */
-        pthread_mutex_unlock(&o->lock);
-        (void)!io_write_full(o->fd, s->out, s->len, o->name, &e);
-        pthread_mutex_lock(&o->lock);
-    }
+    give_cctx(o, c);
     if (e.code && !o->error.code)
         o->error = e;
-    o->waiting -= s->in.len;
-    slim(s);
-    o->written++;
-    pthread_cond_broadcast(&o->changed);
+    s->packed = true;
+    write_packed(o);
 }
 
 static void *worker(void *arg)
 {
     struct zio_out *o = arg;
-    struct err e = {0};
-    ZSTD_CCtx *c = new_cctx(o->level, &e);
 
     pthread_mutex_lock(&o->lock);
-    if (!c && !o->error.code)
-        o->error = e;
-    while (c) {
+    for (;;) {
         while (o->taken == o->put && !o->stop)
             pthread_cond_wait(&o->changed, &o->lock);
         if (o->stop)
             break;
-        run_chunk(o, c, o->taken++);
+        run_chunk(o);
     }
-    pthread_cond_broadcast(&o->changed);
     pthread_mutex_unlock(&o->lock);
-    ZSTD_freeCCtx(c);
     return NULL;
 }
 
@@ -132,31 +158,31 @@ static int start_workers(struct zio_out *o, int n, struct err *e)
     return 0;
 }
 
-struct zio_out *zio_out_new(int fd, const char *name, int level, int threads,
+struct zio_out *zio_out_new(int fd, const char *name, int level, int threads, bool helped,
                             struct err *e)
 {
     struct zio_out *o = mem_alloc(1, sizeof *o, "output", e);
+    const bool many = threads > 1 && level != ZIO_PLAIN;
+    ZSTD_CCtx *first;
 
     if (!o)
         return NULL;
     o->fd = fd;
     o->name = name;
     o->level = level > ZIO_LEVEL_MAX ? ZIO_LEVEL_MAX : level;
+    o->helped = helped && many;
     pthread_mutex_init(&o->lock, NULL);
     pthread_cond_init(&o->changed, NULL);
-    o->n_slots = threads > 1 && level != ZIO_PLAIN ? threads + 1 : 1;
+    o->n_slots = many ? threads + 1 : 1;
     o->slots = mem_alloc((size_t)o->n_slots, sizeof *o->slots, "output", e);
-    if (!o->slots)
+    o->spare = o->slots ? mem_alloc((size_t)o->n_slots, sizeof(ZSTD_CCtx *), "output", e) : NULL;
+    if (!o->spare)
         goto fail;
     if (level == ZIO_PLAIN)
         return o;
-    if (threads > 1) {
-        if (start_workers(o, threads - 1, e))
-            goto fail;
-        return o;
-    }
-    o->cctx = new_cctx(o->level, e);
-    if (o->cctx)
+    first = new_cctx(o->level, e);
+    give_cctx(o, first);
+    if (first && (!many || helped || start_workers(o, threads - 1, e) == 0))
         return o;
 fail:
     zio_out_free(o);
@@ -184,7 +210,7 @@ static int put_alone(struct zio_out *o, struct buf *chunk, struct err *e)
         return 0;
     }
     swap_in(s, chunk);
-    rc = compress(o->cctx, s, e) || io_write_full(o->fd, s->out, s->len, o->name, e) ? -1 : 0;
+    rc = compress(o->spare[0], s, e) || io_write_full(o->fd, s->out, s->len, o->name, e) ? -1 : 0;
     slim(s);
     return rc;
 }
@@ -197,15 +223,35 @@ static bool is_full(const struct zio_out *o, size_t n)
     return chunks >= (uint64_t)o->n_slots || (chunks && o->waiting + n > WAITING);
 }
 
+/* With the lock held. */
+static bool help(struct zio_out *o)
+{
+    if (!o->helped || o->taken == o->put)
+        return false;
+    run_chunk(o);
+    return true;
+}
+
+bool zio_out_help(struct zio_out *o)
+{
+    bool did;
+
+    pthread_mutex_lock(&o->lock);
+    did = help(o);
+    pthread_mutex_unlock(&o->lock);
+    return did;
+}
+
 int zio_out_put(struct zio_out *o, struct buf *chunk, struct err *e)
 {
     int rc = 0;
 
-    if (o->n_workers == 0)
+    if (o->n_workers == 0 && !o->helped)
         return put_alone(o, chunk, e);
     pthread_mutex_lock(&o->lock);
     while (is_full(o, chunk->len) && !o->error.code)
-        pthread_cond_wait(&o->changed, &o->lock);
+        if (!help(o))
+            pthread_cond_wait(&o->changed, &o->lock);
     if (o->error.code) {
         rc = err_set(e, o->error.code, "%s", o->error.text);
     } else {
@@ -224,7 +270,8 @@ int zio_out_finish(struct zio_out *o, struct err *e)
 
     pthread_mutex_lock(&o->lock);
     while (o->written != o->put && !o->error.code)
-        pthread_cond_wait(&o->changed, &o->lock);
+        if (!help(o))
+            pthread_cond_wait(&o->changed, &o->lock);
     if (o->error.code)
         rc = err_set(e, o->error.code, "%s", o->error.text);
     pthread_mutex_unlock(&o->lock);
@@ -242,7 +289,9 @@ void zio_out_free(struct zio_out *o)
     for (int i = 0; i < o->n_workers; i++)
         pthread_join(o->workers[i], NULL);
     free(o->workers);
-    ZSTD_freeCCtx(o->cctx);
+    for (int i = 0; i < o->n_spare; i++)
+        ZSTD_freeCCtx(o->spare[i]);
+    free(o->spare);
     for (int i = 0; o->slots && i < o->n_slots; i++) {
         buf_free(&o->slots[i].in);
         free(o->slots[i].out);
