@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * BERT's normalizer and pre-tokenizer over ASCII, 64 bytes at a time: a block is classified
- * into bit masks and lower-cased, and words are read off the masks.  A word with anything
- * but letters and digits of ASCII goes, up to the next blank or punctuation, through the
- * general path.
+ * into bit masks and lower-cased, and words are read off the masks.  Anything else goes
+ * through bertchars; a word with a character that cannot be told alone goes, up to the next
+ * blank or punctuation, through the general path.
  */
+#include "bertchars.h"
 #include "tokencode.h"
 #include "unidata.h"
 #include "utf8.h"
@@ -117,20 +118,11 @@ static size_t unit_end(const struct encoder *enc, const uint8_t *p, size_t n, si
     return at;
 }
 
-/* Where a scan stands.  `lower` has the places of the text. */
-struct scan {
-    const uint8_t *lower;
-    size_t at;   /* of the block */
-    size_t open; /* start of the word that is not over yet, or NOT_OPEN */
-};
-
-static const size_t NOT_OPEN = SIZE_MAX;
-
 /*
  * Gives the words that end in the first `bits` bytes of the block to the model, and each
  * punctuation character as a word.
  */
-static int block_words(struct encoder *enc, struct scan *s, struct masks m, unsigned bits)
+static int block_words(struct encoder *enc, struct bert_scan *s, struct masks m, unsigned bits)
 {
     const uint64_t below = bits == BLOCK ? UINT64_MAX : ((uint64_t)1 << bits) - 1;
     const uint64_t word = m.word & below, punct = m.punct & below;
@@ -160,46 +152,63 @@ static int block_words(struct encoder *enc, struct scan *s, struct masks m, unsi
     return 0;
 }
 
+/* What goes on at s->at, with the word that is open: through the general path. */
+static int general_unit(struct encoder *enc, struct bert_scan *s)
+{
+    const size_t start = s->open == NOT_OPEN ? s->at : s->open;
+    size_t n;
+
+    s->at = unit_end(enc, s->p, s->n, start, s->at);
+    s->open = NOT_OPEN;
+    n = s->at - start;
+    if (n > MEMO_KEY)
+        return encoder_queue(enc, s->p + start, n, MEMO_RAW);
+    /* As it was, but where it may be read beyond its end. */
+    memcpy(s->lower + start, s->p + start, n);
+    return encoder_queue(enc, s->lower + start, n, MEMO_RAW);
+}
+
+/* One block, up to what is not for this path. */
+static int block(struct encoder *enc, struct bert_scan *s)
+{
+    const uint8_t *from = s->p + s->at;
+    unsigned bits = BLOCK;
+    uint8_t tail[BLOCK];
+    struct masks m;
+
+    if (s->n - s->at < BLOCK) {
+        memset(tail, ' ', sizeof tail);
+        memcpy(tail, from, s->n - s->at);
+        from = tail;
+    }
+    m = classify(from, s->lower + s->at, enc->t->bert_lower);
+    if (m.other)
+        bits = (unsigned)__builtin_ctzll(m.other);
+    if (block_words(enc, s, m, bits))
+        return -1;
+    s->at += bits;
+    return 0;
+}
+
 int encoder_bert(struct encoder *enc, const uint8_t *p, size_t n)
 {
-    struct scan s = {.open = NOT_OPEN};
-    uint8_t tail[BLOCK];
-    uint8_t *lower;
+    struct bert_scan s = {.p = p, .n = n, .open = NOT_OPEN};
+    int rc;
 
     buf_reset(&enc->lower);
     if (buf_reserve(&enc->lower, n + 2 * BLOCK, enc->e))
         return -1;
-    s.lower = lower = (uint8_t *)enc->lower.data;
+    s.lower = (uint8_t *)enc->lower.data;
     while (s.at < n) {
-        const uint8_t *from = p + s.at;
-        struct masks m;
-        unsigned bits = BLOCK;
-
-        if (n - s.at < BLOCK) {
-            memset(tail, ' ', sizeof tail);
-            memcpy(tail, from, n - s.at);
-            from = tail;
-        }
-        m = classify(from, lower + s.at, enc->t->bert_lower);
-        if (m.other)
-            bits = (unsigned)__builtin_ctzll(m.other);
-        if (block_words(enc, &s, m, bits))
+        if (p[s.at] < 0x80 && block(enc, &s))
             return -1;
-        s.at += bits;
-        if (m.other) {
-            const size_t start = s.open == NOT_OPEN ? s.at : s.open;
-
-            s.at = unit_end(enc, p, n, start, s.at);
-            s.open = NOT_OPEN;
-            /* As it was; where the memo takes it, it may be read beyond its end. */
-            if (s.at - start <= MEMO_KEY)
-                memcpy(lower + start, p + start, s.at - start);
-            if (encoder_queue(enc, (s.at - start <= MEMO_KEY ? lower : p) + start, s.at - start,
-                              MEMO_RAW))
-                return -1;
-        }
+        if (s.at >= n || !is_other(p[s.at]))
+            continue;
+        rc = bertchars_run(enc, &s);
+        if (rc < 0 || (rc > 0 && general_unit(enc, &s)))
+            return -1;
     }
-    if (s.open != NOT_OPEN && encoder_queue(enc, lower + s.open, n - s.open, 0))
+    if (s.open != NOT_OPEN && encoder_queue(enc, s.lower + s.open, n - s.open, 0))
         return -1;
     return encoder_flush(enc);
 }

@@ -123,6 +123,15 @@ uint32_t bpe_rank(const struct bpe *b, uint32_t left, uint32_t right)
     return (uint32_t)(b->slot[slot_of(b, pair)] & BPE_RANK_MASK) - 1;
 }
 
+bool bpe_slot(const struct bpe *b, size_t i, uint32_t *left, uint32_t *right)
+{
+    const uint64_t pair = b->slot[i] >> (BPE_ID_BITS + 1);
+
+    *left = (uint32_t)(pair >> BPE_ID_BITS);
+    *right = (uint32_t)pair & ((1u << BPE_ID_BITS) - 1);
+    return b->slot[i] != 0;
+}
+
 void bpe_add(struct bpe *b, uint32_t left, uint32_t right, uint32_t rank, uint32_t id)
 {
     const uint64_t pair = pair_of(left, right);

@@ -57,6 +57,8 @@ int bpe_init(struct bpe *b, const struct vocabmap *v, size_t n, struct err *e) M
 void bpe_add(struct bpe *b, uint32_t left, uint32_t right, uint32_t rank, uint32_t id);
 /* The rank of a pair of ids, UINT32_MAX when it is no merge. */
 uint32_t bpe_rank(const struct bpe *b, uint32_t left, uint32_t right);
+/* Whether place i < slots holds a merge, and of which ids. */
+bool bpe_slot(const struct bpe *b, size_t i, uint32_t *left, uint32_t *right);
 void bpe_free(struct bpe *b);
 
 /* Writes the ids of a word of n bytes, at most n of them; returns how many, or -1 and *e. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "tokencode.h"
+#include "bpechars.h"
 #include "unidata.h"
 #include "utf8.h"
 
@@ -69,6 +70,8 @@ void encoder_free(struct encoder *enc)
     buf_free(&enc->lower);
     presplit_free(&enc->split);
     unigram_scratch_free(&enc->unigram);
+    free(enc->bert_char);
+    bpechars_free(enc->bpe_chars);
     free(enc);
 }
 
@@ -215,43 +218,64 @@ int encoder_flush(struct encoder *enc)
             memo_emit(q->m + 1, out);
             continue;
         }
+        if (!q->p) {
+            out->id[out->n] = (uint32_t)q->n;
+            out->start[out->n++] = 1;
+            continue;
+        }
         if (q->tag & MEMO_RAW ? raw_text(enc, q) : encoder_model(enc, q->p, q->n))
             return -1;
+        if ((q->tag & (MEMO_RAW | MEMO_INNER)) == MEMO_INNER)
+            out->start[from] = 0;
         if (q->m)
             memo_store(q->m, &q->key, q->tag, out, from);
     }
     return 0;
 }
 
-#if defined(__SSE2__)
 /* How many of the 16 bytes at p are letters of ASCII from the first on. */
 static unsigned letters_at(const uint8_t *p)
 {
+#if defined(__SSE2__)
     const __m128i v = _mm_or_si128(_mm_loadu_si128((const __m128i *)(const void *)p),
                                    _mm_set1_epi8(0x20));
     const __m128i letter = _mm_and_si128(_mm_cmpgt_epi8(v, _mm_set1_epi8('a' - 1)),
                                          _mm_cmplt_epi8(v, _mm_set1_epi8('z' + 1)));
 
     return (unsigned)__builtin_ctz(~(unsigned)_mm_movemask_epi8(letter));
-}
-
-/* As pre_gpt2_fast; ENCODER_SLACK bytes may be read behind p[n]. */
-static size_t gpt2_end(const uint8_t *p, size_t n, size_t at)
-{
-    const size_t from = at + (p[at] == ' ');
-    const unsigned letters = letters_at(p + from);
-    const size_t end = from + letters;
-
-    if (letters > 0 && letters < 16 && end < n && p[end] < 0x80)
-        return end;
-    return pre_gpt2_fast(p, n, at);
-}
 #else
-static size_t gpt2_end(const uint8_t *p, size_t n, size_t at)
-{
-    return pre_gpt2_fast(p, n, at);
-}
+    unsigned n = 0;
+
+    while (n < 16 && pre_class[p[n]] == PRE_L)
+        n++;
+    return n;
 #endif
+}
+
+/* The words of the ByteLevel pattern; ENCODER_SLACK bytes may be read behind p[n]. */
+static int gpt2_words(struct encoder *enc, const uint8_t *p, size_t n)
+{
+    const bool chars = bpechars_can(enc);
+
+    for (size_t at = 0, end; at < n; at = end) {
+        const size_t from = at + (p[at] == ' ');
+        const unsigned letters = letters_at(p + from);
+
+        end = from + letters;
+        if (letters == 0 || letters == 16 || end >= n || p[end] >= 0x80) {
+            if (chars && end < n && p[end] >= 0x80) {
+                if (bpechars_word(enc, p, n, at, &end))
+                    return -1;
+                if (end > at)
+                    continue;
+            }
+            end = pre_gpt2_fast(p, n, at);
+        }
+        if (encoder_queue(enc, p + at, end - at, 0))
+            return -1;
+    }
+    return encoder_flush(enc);
+}
 
 /* The words of a piece that the steps before the last one made. */
 static int last_step(struct encoder *enc, enum pre_step step, const uint8_t *p, size_t n)
@@ -261,14 +285,8 @@ static int last_step(struct encoder *enc, enum pre_step step, const uint8_t *p, 
 
     if (step == PRE_NONE)
         return n && encoder_queue(enc, p, n, 0) ? -1 : encoder_flush(enc);
-    if (step == PRE_GPT2) {
-        for (size_t end; at < n; at = end) {
-            end = gpt2_end(p, n, at);
-            if (encoder_queue(enc, p + at, end - at, 0))
-                return -1;
-        }
-        return encoder_flush(enc);
-    }
+    if (step == PRE_GPT2)
+        return gpt2_words(enc, p, n);
     while (pre_next(step, p, n, &at, &word))
         if (encoder_queue(enc, p + word.at, word.n, 0))
             return -1;

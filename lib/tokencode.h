@@ -19,6 +19,8 @@
 enum { MEMO_BYTES = 4 << 20, MEMO_KEY = 24, MEMO_IDS = 9, MEMO_RAW = 0x80 };
 /* Of raw text beside its length: at the very start of a text; with more of it before. */
 enum { MEMO_START = 0x40, MEMO_INSIDE = 0x20 };
+/* Of a word, beside its length: it is a later part of one. */
+enum { MEMO_INNER = 0x40 };
 
 struct memo_entry {
     uint64_t key[3];
@@ -35,9 +37,9 @@ struct memo_key {
 
 struct queued {
     struct memo_key key;
-    struct memo_entry *m; /* NULL: a word that the memo does not take */
-    const uint8_t *p;
-    size_t n;
+    struct memo_entry *m; /* NULL: a word that the memo does not take, or a token */
+    const uint8_t *p;     /* NULL: a word whose token is known */
+    size_t n;             /* of the word, or that token's id */
     unsigned tag;
 };
 
@@ -65,6 +67,8 @@ struct encoder {
     bool slack; /* ENCODER_SLACK bytes may be read behind the texts that are given */
     struct presplit split;
     struct unigram_scratch unigram;
+    struct bert_char *bert_char; /* what is known of characters, or NULL: see bertchars */
+    struct bpe_chars *bpe_chars; /* the same for byte-level models: see bpechars */
     bool at_start;            /* the text at hand starts where the whole does */
     const uint8_t *first_end; /* up to where the normalized text is of its first character */
     const struct encoder_watcher *watcher; /* NULL: none */
@@ -152,7 +156,7 @@ int encoder_flush(struct encoder *enc) MUST_USE;
 
 /*
  * Queues p[0..n-1], which must stay until the next encoder_flush; ENCODER_SLACK bytes may be
- * read behind it.  tag: 0 for a word, MEMO_RAW for raw text that goes through encoder_text
+ * read behind it.  tag: 0 for a word, MEMO_INNER for part of one, MEMO_RAW for raw text that goes through encoder_text
  * when it is not known.
  */
 static inline int encoder_queue(struct encoder *enc, const uint8_t *p, size_t n, unsigned tag)
@@ -172,6 +176,18 @@ static inline int encoder_queue(struct encoder *enc, const uint8_t *p, size_t n,
     } else {
         q->tag = tag;
     }
+    return queue->n == QUEUE ? encoder_flush(enc) : 0;
+}
+
+/* Queues a word whose token is known. */
+static inline int encoder_queue_id(struct encoder *enc, uint32_t id)
+{
+    struct word_queue *queue = &enc->queue[enc->level];
+    struct queued *q = &queue->at[queue->n++];
+
+    q->p = NULL;
+    q->m = NULL;
+    q->n = id;
     return queue->n == QUEUE ? encoder_flush(enc) : 0;
 }
 

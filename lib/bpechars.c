@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: MIT */
+#include "bpechars.h"
+#include "tokencode.h"
+#include "unidata.h"
+#include "utf8.h"
+
+#include <stdlib.h>
+
+enum { POINTS = 0x10000, MOST = 3, STAY_BITS = 12 };
+
+/* A character of up to three bytes. */
+struct bpe_char {
+    uint32_t id[MOST]; /* (n) its tokens when it stands between two cuts */
+    uint8_t n;         /* 0: not looked up yet */
+    uint8_t class;     /* PRE_L to PRE_O */
+};
+
+struct bpe_chars {
+    uint64_t joined[256][4]; /* bit right of joined[left]: some merge joins these bytes */
+    uint64_t stay[1 << STAY_BITS]; /* pair of tokens + 1 << 1 | whether they stay */
+    struct bpe_char at[POINTS];
+};
+
+void bpechars_free(struct bpe_chars *c)
+{
+    free(c);
+}
+
+bool bpechars_can(const struct encoder *enc)
+{
+    const struct tokenizer *t = enc->t;
+
+    return t->model == TOK_BPE && !t->chars.on && t->bpe.bytes_only && !t->bpe.whole &&
+           !enc->watcher;
+}
+
+/* The bytes at the ends of a token, or -1. */
+static int first_byte(const struct vocabmap *v, uint32_t id)
+{
+    size_t len, used;
+    const char *token = vocabmap_token(v, id, &len);
+
+    return token && len ? bpe_byte(utf8_next((const uint8_t *)token, len, &used)) : -1;
+}
+
+static int last_byte(const struct vocabmap *v, uint32_t id)
+{
+    size_t len, used;
+    const char *token = vocabmap_token(v, id, &len);
+
+    return token && len ? bpe_byte(utf8_last((const uint8_t *)token, len, &used)) : -1;
+}
+
+static struct bpe_chars *make(struct encoder *enc)
+{
+    const struct bpe *b = &enc->t->bpe;
+    struct bpe_chars *c = mem_alloc(1, sizeof *c, "encoder", enc->e);
+
+    for (size_t i = 0; c && i < b->slots; i++) {
+        uint32_t left, right;
+        int x, y;
+
+        if (!bpe_slot(b, i, &left, &right))
+            continue;
+        x = last_byte(&enc->t->vocab, left);
+        y = first_byte(&enc->t->vocab, right);
+        if (x >= 0 && y >= 0)
+            c->joined[x][y >> 6] |= (uint64_t)1 << (y & 63);
+    }
+    enc->bpe_chars = c;
+    return c;
+}
+
+static unsigned class_of(uint32_t c)
+{
+    const uint32_t f = uni_of(c);
+
+    return f & UNI_LETTER ? PRE_L : f & UNI_NUMBER ? PRE_N : f & UNI_GAP ? PRE_S : PRE_O;
+}
+
+static int look_up(struct encoder *enc, uint32_t c, const uint8_t *p, size_t n,
+                   struct bpe_char *to)
+{
+    int64_t count;
+
+    to->class = (uint8_t)class_of(c);
+    count = bpe_word(&enc->t->bpe, &enc->t->vocab, p, n, &enc->bpe, to->id, enc->e);
+    to->n = (uint8_t)(count < 0 ? 0 : count);
+    return count < 0 ? -1 : 0;
+}
+
+/* What the scan has of a character. */
+struct found {
+    const struct bpe_char *known; /* NULL: only the class */
+    size_t used;
+    unsigned class;
+};
+
+static inline int find(struct encoder *enc, const uint8_t *p, size_t n, struct found *f)
+{
+    struct bpe_char *k;
+    uint32_t c;
+
+    f->known = NULL;
+    f->used = 1;
+    f->class = pre_class[p[0]];
+    if (p[0] < 0x80)
+        return 0;
+    if (n >= 3 && (p[0] & 0xf0) == 0xe0 && (p[1] & 0xc0) == 0x80 && (p[2] & 0xc0) == 0x80) {
+        c = (uint32_t)(p[0] & 0x0f) << 12 | (uint32_t)(p[1] & 0x3f) << 6 | (p[2] & 0x3f);
+        f->used = 3;
+    } else {
+        c = utf8_next(p, n, &f->used);
+    }
+    /* What is not UTF-8 is read as a character of other bytes. */
+    if (c >= POINTS || f->used != 2 + (c >= 0x800)) {
+        f->class = class_of(c);
+        return 0;
+    }
+    k = &enc->bpe_chars->at[c];
+    if (k->n == 0 && look_up(enc, c, p, f->used, k))
+        return -1;
+    f->known = k;
+    f->class = k->class;
+    return 0;
+}
+
+/* ---- words ---- */
+
+/* The word so far; the ids of its last part may have to be taken back. */
+struct word {
+    const uint8_t *p;
+    size_t open;  /* start of the part */
+    size_t first; /* of its ids in the output */
+    uint32_t last;
+    bool known; /* its ids are there; else it goes to the queue */
+    bool inner; /* it is not the start of the word */
+};
+
+static inline bool is_joined(const struct bpe_chars *c, uint8_t left, uint8_t right)
+{
+    return c->joined[left][right >> 6] >> (right & 63) & 1;
+}
+
+/* Appends the tokens of a token's single bytes to ids. */
+static size_t put_bytes(const struct encoder *enc, uint32_t token, uint32_t *ids)
+{
+    size_t len, count = 0;
+    const uint8_t *p = (const uint8_t *)vocabmap_token(&enc->t->vocab, token, &len);
+
+    for (size_t at = 0, used; p && at < len && count < MOST; at += used) {
+        const int byte = bpe_byte(utf8_next(p + at, len - at, &used));
+
+        if (byte >= 0)
+            ids[count++] = (uint32_t)enc->t->bpe.byte_id[byte];
+    }
+    return count;
+}
+
+/* Whether two tokens are what their bytes are merged to when they make a word: 1, 0, or -1. */
+static int stay(struct encoder *enc, uint32_t left, uint32_t right)
+{
+    const uint64_t pair = ((uint64_t)left << BPE_ID_BITS | right) + 1;
+    uint64_t *known = &enc->bpe_chars->stay[pair * 0x9e3779b97f4a7c15u >> (64 - STAY_BITS)];
+    uint32_t ids[2 * MOST];
+    int64_t count;
+    size_t n;
+
+    if (*known >> 1 == pair)
+        return (int)(*known & 1);
+    n = put_bytes(enc, left, ids);
+    n += put_bytes(enc, right, ids + n);
+    count = bpe_merge(&enc->t->bpe, &enc->bpe, ids, n, enc->e);
+    if (count < 0)
+        return -1;
+    *known = pair << 1 | (count == 2 && ids[0] == left && ids[1] == right);
+    return (int)(*known & 1);
+}
+
+/* Begins a part with a character. */
+static inline int begin(struct encoder *enc, struct word *w, size_t at, const struct found *f)
+{
+    w->open = at;
+    w->known = f->known != NULL;
+    if (!w->known)
+        return 0;
+    if (enc->queue[enc->level].n && encoder_flush(enc))
+        return -1;
+    w->first = enc->out->n;
+    return 0;
+}
+
+/* Ends the part before p[at]. */
+static inline int finish(struct encoder *enc, struct word *w, size_t at)
+{
+    const bool inner = w->inner;
+
+    w->inner = true;
+    return w->known ? 0
+                    : encoder_queue(enc, w->p + w->open, at - w->open, inner ? MEMO_INNER : 0);
+}
+
+static inline int put_ids(struct encoder *enc, struct word *w, const struct bpe_char *c)
+{
+    struct tok_ids *out = enc->out;
+
+    if (encoder_room(enc, MOST))
+        return -1;
+    memcpy(out->id + out->n, c->id, sizeof c->id);
+    memset(out->start + out->n, 0, MOST);
+    out->start[out->n] = !w->inner && out->n == w->first;
+    out->n += c->n;
+    w->last = c->id[c->n - 1];
+    return 0;
+}
+
+/* The character at p[at], which is not the word's first. */
+static inline int take(struct encoder *enc, struct word *w, size_t at, const struct found *f)
+{
+    int cut;
+
+    if (!is_joined(enc->bpe_chars, w->p[at - 1], w->p[at]))
+        return finish(enc, w, at) || begin(enc, w, at, f) ? -1 : 0;
+    if (!w->known)
+        return 0;
+    cut = f->known ? stay(enc, w->last, f->known->id[0]) : 0;
+    if (cut <= 0) {
+        w->known = false;
+        enc->out->n = w->first;
+    }
+    return cut < 0 ? -1 : 0;
+}
+
+int bpechars_word(struct encoder *enc, const uint8_t *p, size_t n, size_t at, size_t *end)
+{
+    const size_t from = at + (p[at] == ' ');
+    struct word w = {.p = p, .open = at};
+    struct found f;
+    unsigned class;
+    size_t i = from;
+
+    *end = at;
+    if ((!enc->bpe_chars && !make(enc)) || find(enc, p + i, n - i, &f))
+        return -1;
+    class = f.class;
+    if (class == PRE_S || p[from] == '\'')
+        return 0;
+    if (from == at ? begin(enc, &w, at, &f) : take(enc, &w, from, &f))
+        return -1;
+    for (;;) {
+        if (w.known && put_ids(enc, &w, f.known))
+            return -1;
+        i += f.used;
+        if (i >= n)
+            break;
+        if (find(enc, p + i, n - i, &f))
+            return -1;
+        if (f.class != class)
+            break;
+        if (take(enc, &w, i, &f))
+            return -1;
+    }
+    *end = i;
+    return finish(enc, &w, i);
+}
