@@ -86,6 +86,18 @@ leaves_nothing() {
     fi
 }
 
+# gives LINES COMMAND...: its output must be just that, its status 0.
+gives() {
+    local want=$1
+    shift
+    run_clean "$@"
+    if [ "$status" -ne 0 ]; then
+        printf 'status %s: %s\n%s\n' "$status" "$*" "$stderr" >&2
+        return 1
+    fi
+    same "$output" "$want"
+}
+
 # tiny_bert DIR [WORD...]: a WordPiece vocabulary, enough for tok -m DIR.  Ids from 0: [PAD]
 # [UNK] [CLS] [SEP] [MASK], the words, then a to z and ##a to ##z, so that no ASCII
 # letter is unknown, digits and some punctuation.

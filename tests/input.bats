@@ -14,18 +14,6 @@ setup() {
     cd "$BATS_TEST_TMPDIR" || return 1
 }
 
-# gives LINES COMMAND...: its output must be just that, its status 0.
-gives() {
-    local want=$1
-    shift
-    run_clean "$@"
-    if [ "$status" -ne 0 ]; then
-        printf 'status %s: %s\n%s\n' "$status" "$*" "$stderr" >&2
-        return 1
-    fi
-    same "$output" "$want"
-}
-
 # utf16 LE|BE FILE: standard input in UTF-16 with a byte order mark
 utf16() {
     command -v iconv >/dev/null || skip "no iconv"

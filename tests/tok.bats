@@ -22,18 +22,6 @@ text_of() { columns text "$@"; }
 # Ids of standard input or of files, one line a record.
 ids() { tok -m "$BERT" -o ids.toks "$@" && tok -d --ids ids.toks; }
 
-# gives LINES COMMAND...: its output must be just that, its status 0.
-gives() {
-    local want=$1
-    shift
-    run_clean "$@"
-    if [ "$status" -ne 0 ]; then
-        printf 'status %s: %s\n%s\n' "$status" "$*" "$stderr" >&2
-        return 1
-    fi
-    same "$output" "$want"
-}
-
 # ---- formats ----
 
 @test "text: one record a line, blanks kept, empty lines are records" {
