@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* emu: the threads of a block as coroutines, and the instructions that they share. */
-#include "emu.h"
+#include "stream.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -200,9 +200,10 @@ static void run_kernel(dim3 grid, dim3 block, size_t room,
         fibers.push_back(f);
 }
 
-void emu_launch(dim3 grid, dim3 block, size_t room, cudaStream_t,
+void emu_launch(dim3 grid, dim3 block, size_t room, cudaStream_t stream,
                 const std::function<void()> &kernel)
 {
+    emu_check_stream(stream, "a kernel");
     emu_submit([=] { run_kernel(grid, block, room, kernel); });
 }
 

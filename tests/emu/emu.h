@@ -9,6 +9,12 @@
  * The stream is behind its caller as far as it can be: nothing runs before somebody waits
  * for it, with the arguments that it was given.  What is submitted between the begin and
  * the end of a capture is kept and runs at each launch of the graph.
+ *
+ * What a GPU would not bear, or bear only by luck, ends the program: copies of memory that is
+ * not pinned, or that somebody touches meanwhile; the legacy stream; memory, events and first
+ * launches in a capture; cuBLASLt's arguments beyond its documentation.  Device memory is
+ * counted (EMU_MEMORY), errors stay until they are taken, a broken device for ever (EMU_BREAK),
+ * and a device can be unusable in many ways (EMU_DEVICE, runtime.cc).
  * EMU_NO_CAPTURE makes every capture fail at its end.
  * EMU_ORDER=reverse or =mixed runs the threads in another order, which shows missing
  * barriers.  It says nothing about speed, and nothing about what cuBLASLt does beyond its
@@ -54,9 +60,15 @@ extern char *emu_room; /* dynamic shared memory */
 
 void emu_launch(dim3 grid, dim3 block, size_t room, cudaStream_t stream,
                 const std::function<void()> &kernel);
+void emu_first_launch();
 /* A kernel with its arguments as they are now. */
 template <class F, class... A> static inline std::function<void()> emu_frozen(F f, A... a)
 {
+    static bool loaded;
+
+    if (!loaded)
+        emu_first_launch();
+    loaded = true;
     return [=] { f(a...); };
 }
 /* Puts work into the stream. */

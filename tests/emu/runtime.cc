@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* runtime: the CUDA runtime and cuBLASLt as far as they are used; see emu.h. */
-#include "emu.h"
+/* runtime: streams, events, graphs and devices of the CUDA runtime; see emu.h. */
+#include "stream.h"
 
-#include <cublasLt.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -13,52 +13,108 @@
 using work = std::function<void()>;
 struct graph {
     std::vector<work> list;
+    size_t bytes; /* of the device, when it can be run */
 };
 
 static std::vector<work> stream;
 static int64_t submitted; /* numbers the work; the last in `stream` has this number */
 static graph *capturing;
 static bool spoiled; /* the capture saw a call that is not allowed in it */
+static cudaError_t last, broken; /* `broken` stays for ever */
+static char only_stream;
 
+void emu_refuse(const char *format, ...)
+{
+    va_list list;
+
+    fflush(stdout);
+    fputs("emu: ", stderr);
+    va_start(list, format);
+    vfprintf(stderr, format, list);
+    va_end(list);
+    fputc('\n', stderr);
+    abort();
+}
+
+const char *emu_wish(const char *name)
+{
+    const char *given = getenv(name);
+
+    return given ? given : "";
+}
+
+cudaError_t emu_error(cudaError_t why)
+{
+    if (why != cudaSuccess)
+        last = why;
+    return why;
+}
+
+void emu_check_stream(cudaStream_t s, const char *who)
+{
+    if (s != (cudaStream_t)&only_stream)
+        emu_refuse("%s in another stream than the device's", who);
+}
+
+bool emu_capturing()
+{
+    return capturing;
+}
+
+cudaError_t emu_spoil()
+{
+    spoiled = true;
+    return emu_error(cudaErrorStreamCaptureUnsupported);
+}
+
+/* $EMU_BREAK: the number of the work at which the device breaks. */
 void emu_submit(work w)
 {
+    const char *when = emu_wish("EMU_BREAK");
+
     if (capturing) {
         capturing->list.push_back(std::move(w));
         return;
     }
     stream.push_back(std::move(w));
     submitted++;
+    if (*when && submitted == strtoll(when, NULL, 10))
+        broken = cudaErrorIllegalAddress;
 }
 
-/* Runs what is in the stream up to number `last`. */
-static void drain(int64_t last)
+/* Runs what is in the stream up to number `until`. */
+static cudaError_t drain(int64_t until)
 {
     const int64_t first = submitted - (int64_t)stream.size() + 1;
-    const size_t n = last < first ? 0 : (size_t)(last - first + 1);
+    const size_t n = until < first ? 0 : (size_t)(until - first + 1);
     const std::vector<work> now(stream.begin(), stream.begin() + (long)n);
 
     stream.erase(stream.begin(), stream.begin() + (long)n);
     for (const work &w : now)
-        w();
+        if (broken == cudaSuccess)
+            w();
+    return emu_error(broken);
 }
 
-/* A call that waits, or that touches memory: not while a capture is on. */
-static cudaError_t settle()
+cudaError_t emu_settle()
 {
-    if (capturing) {
-        spoiled = true;
-        return cudaErrorStreamCaptureUnsupported;
-    }
-    drain(submitted);
-    return cudaSuccess;
+    return capturing ? emu_spoil() : drain(submitted);
+}
+
+/* A kernel's code is loaded when it is first launched, which takes memory. */
+void emu_first_launch()
+{
+    if (capturing)
+        emu_refuse("a kernel is launched for the first time while a capture is on");
 }
 
 /* ---- the runtime ---- */
 
 extern "C" {
-const char *cudaGetErrorString(cudaError_t)
+const char *cudaGetErrorString(cudaError_t why)
 {
-    return "emulated error";
+    return why == cudaErrorIllegalAddress ? "an illegal memory access was encountered"
+                                          : "emulated error";
 }
 const char *cudaGetErrorName(cudaError_t)
 {
@@ -66,73 +122,26 @@ const char *cudaGetErrorName(cudaError_t)
 }
 cudaError_t cudaGetLastError()
 {
-    return cudaSuccess;
-}
-/* $EMU_MEMORY: bytes that no allocation may exceed, as if the device were so small. */
-static size_t device_memory()
-{
-    const char *given = getenv("EMU_MEMORY");
+    const cudaError_t why = last;
 
-    return given ? strtoull(given, NULL, 10) : 0;
+    last = broken;
+    return why;
 }
-static cudaError_t take(void **p, size_t n)
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t *s, unsigned flags)
 {
-    if (capturing) {
-        spoiled = true;
-        return cudaErrorStreamCaptureUnsupported;
-    }
-    if (posix_memalign(p, 256, n)) /* to the byte, for the address sanitizer */
-        return cudaErrorMemoryAllocation;
-    memset(*p, 0xff, n);
-    return cudaSuccess;
-}
-cudaError_t cudaMalloc(void **p, size_t n)
-{
-    return device_memory() && n > device_memory() ? cudaErrorMemoryAllocation : take(p, n);
-}
-cudaError_t cudaFree(void *p)
-{
-    if (settle() != cudaSuccess)
-        return cudaErrorStreamCaptureUnsupported;
-    free(p);
-    return cudaSuccess;
-}
-cudaError_t cudaMemGetInfo(size_t *left, size_t *all)
-{
-    *left = *all = device_memory();
-    return cudaSuccess;
-}
-cudaError_t cudaHostAlloc(void **p, size_t n, unsigned)
-{
-    return take(p, n);
-}
-cudaError_t cudaFreeHost(void *p)
-{
-    return cudaFree(p);
-}
-cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t n, cudaMemcpyKind,
-                            cudaStream_t)
-{
-    emu_submit([=] { memcpy(to, from, n); });
-    return cudaSuccess;
-}
-cudaError_t cudaMemsetAsync(void *to, int value, size_t n, cudaStream_t)
-{
-    emu_submit([=] { memset(to, value, n); });
-    return cudaSuccess;
-}
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t *s, unsigned)
-{
-    *s = NULL;
+    if (flags != cudaStreamNonBlocking)
+        emu_refuse("a stream that waits for the legacy one");
+    *s = (cudaStream_t)&only_stream;
     return cudaSuccess;
 }
 cudaError_t cudaStreamDestroy(cudaStream_t)
 {
     return cudaSuccess;
 }
-cudaError_t cudaStreamSynchronize(cudaStream_t)
+cudaError_t cudaStreamSynchronize(cudaStream_t s)
 {
-    return settle();
+    emu_check_stream(s, "cudaStreamSynchronize");
+    return emu_settle();
 }
 /* An event is the number of the work before it. */
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *e, unsigned)
@@ -145,22 +154,28 @@ cudaError_t cudaEventDestroy(cudaEvent_t e)
     free(e);
     return cudaSuccess;
 }
-cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t)
+cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s)
 {
+    emu_check_stream(s, "cudaEventRecord");
+    if (capturing)
+        emu_refuse("an event of a capture, which nobody can wait for");
     *(int64_t *)e = submitted;
     return cudaSuccess;
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t e)
 {
-    if (capturing)
-        return settle();
-    drain(*(int64_t *)e);
-    return cudaSuccess;
+    return capturing ? emu_spoil() : drain(*(int64_t *)e);
 }
-cudaError_t cudaStreamBeginCapture(cudaStream_t, cudaStreamCaptureMode)
+
+/* ---- graphs ---- */
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t s, cudaStreamCaptureMode mode)
 {
+    emu_check_stream(s, "cudaStreamBeginCapture");
+    if (mode == cudaStreamCaptureModeRelaxed || capturing)
+        return emu_error(cudaErrorInvalidValue);
     capturing = new graph;
-    spoiled = getenv("EMU_NO_CAPTURE") != NULL;
+    spoiled = *emu_wish("EMU_NO_CAPTURE");
     return cudaSuccess;
 }
 cudaError_t cudaStreamEndCapture(cudaStream_t, cudaGraph_t *g)
@@ -169,221 +184,95 @@ cudaError_t cudaStreamEndCapture(cudaStream_t, cudaGraph_t *g)
     if (spoiled)
         delete capturing;
     capturing = NULL;
-    return spoiled ? cudaErrorStreamCaptureInvalidated : cudaSuccess;
+    return spoiled ? emu_error(cudaErrorStreamCaptureInvalidated) : cudaSuccess;
 }
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *e, cudaGraph_t g, unsigned long long)
 {
-    *e = (cudaGraphExec_t) new graph(*(const graph *)g);
+    const graph *from = (const graph *)g;
+    const size_t bytes = from->list.size() * 4096;
+
+    if (capturing)
+        return emu_spoil();
+    if (!emu_take(bytes))
+        return emu_error(cudaErrorMemoryAllocation);
+    *e = (cudaGraphExec_t) new graph{from->list, bytes};
     return cudaSuccess;
+}
+cudaError_t cudaGraphUpload(cudaGraphExec_t, cudaStream_t s)
+{
+    emu_check_stream(s, "cudaGraphUpload");
+    return capturing ? emu_spoil() : cudaSuccess;
 }
 cudaError_t cudaGraphDestroy(cudaGraph_t g)
 {
     delete (graph *)g;
     return cudaSuccess;
 }
-/* What is in the stream already may need it. */
+/* What is in the stream already has what it needs: it is freed behind that. */
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t e)
 {
-    const cudaError_t why = settle();
-
-    if (why == cudaSuccess)
-        delete (graph *)e;
-    return why;
+    emu_give(((const graph *)e)->bytes);
+    delete (graph *)e;
+    return cudaSuccess;
 }
-cudaError_t cudaGraphLaunch(cudaGraphExec_t e, cudaStream_t)
+cudaError_t cudaGraphLaunch(cudaGraphExec_t e, cudaStream_t s)
 {
+    emu_check_stream(s, "cudaGraphLaunch");
+    if (capturing)
+        emu_refuse("a graph in a graph");
     for (const work &w : ((const graph *)e)->list)
         emu_submit(w);
     return cudaSuccess;
 }
+
+/* ---- devices: $EMU_DEVICE says what is wrong with it ---- */
+
+static bool device_is(const char *what)
+{
+    return strcmp(emu_wish("EMU_DEVICE"), what) == 0;
+}
 cudaError_t cudaGetDeviceCount(int *n)
 {
+    const char *visible = getenv("CUDA_VISIBLE_DEVICES");
+
+    *n = 0;
+    if (device_is("old driver") || device_is("no driver"))
+        return emu_error(cudaErrorInsufficientDriver);
+    if (device_is("none") || (visible && !*visible))
+        return emu_error(cudaErrorNoDevice);
+    if (device_is("not ready"))
+        return emu_error(cudaErrorSystemNotReady);
     *n = 1;
     return cudaSuccess;
 }
-cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr, int)
+cudaError_t cudaDriverGetVersion(int *v)
 {
-    *value = 9;
+    *v = device_is("no driver") ? 0 : 12040;
+    return cudaSuccess;
+}
+cudaError_t cudaRuntimeGetVersion(int *v)
+{
+    *v = CUDART_VERSION;
+    return cudaSuccess;
+}
+cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr what, int)
+{
+    *value = what == cudaDevAttrComputeCapabilityMinor ? 0 : device_is("old") ? 7 : 9;
     return cudaSuccess;
 }
 cudaError_t cudaSetDevice(int)
 {
-    return cudaSuccess;
+    return emu_error(device_is("full")   ? cudaErrorMemoryAllocation
+                     : device_is("busy") ? cudaErrorDevicesUnavailable
+                                         : cudaSuccess);
+}
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes *, const void *)
+{
+    return emu_error(device_is("too new") ? cudaErrorNoKernelImageForDevice : cudaSuccess);
 }
 cudaError_t cudaFuncSetAttribute(const void *, cudaFuncAttribute, int bytes)
 {
     return bytes <= 99 << 10 ? cudaSuccess
-                             : cudaErrorInvalidValue; /* the smallest limit */
-}
-
-/* ---- cuBLASLt: what the descriptions say, one sum after the other ---- */
-
-struct layout {
-    cudaDataType type;
-    uint64_t rows, cols;
-    int64_t ld;
-};
-struct operation {
-    int32_t turn_a, turn_b, epilogue;
-    const void *bias;
-};
-
-cublasStatus_t cublasLtCreate(cublasLtHandle_t *h)
-{
-    *h = (cublasLtHandle_t)malloc(1);
-    return CUBLAS_STATUS_SUCCESS;
-}
-cublasStatus_t cublasLtDestroy(cublasLtHandle_t h)
-{
-    free(h);
-    return CUBLAS_STATUS_SUCCESS;
-}
-const char *cublasLtGetStatusString(cublasStatus_t)
-{
-    return "emulated";
-}
-cublasStatus_t cublasLtMatrixLayoutInit_internal(cublasLtMatrixLayout_t l, size_t size,
-                                                 cudaDataType type, uint64_t rows,
-                                                 uint64_t cols, int64_t ld)
-{
-    const layout t = {type, rows, cols, ld};
-
-    if (size < sizeof t)
-        return CUBLAS_STATUS_ALLOC_FAILED;
-    memcpy((void *)l, &t, sizeof t);
-    return CUBLAS_STATUS_SUCCESS;
-}
-cublasStatus_t cublasLtMatmulDescInit_internal(cublasLtMatmulDesc_t d, size_t,
-                                               cublasComputeType_t, cudaDataType_t)
-{
-    const operation o = {0, 0, CUBLASLT_EPILOGUE_DEFAULT, NULL};
-
-    memcpy((void *)d, &o, sizeof o);
-    return CUBLAS_STATUS_SUCCESS;
-}
-cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t d,
-                                              cublasLtMatmulDescAttributes_t what,
-                                              const void *value, size_t size)
-{
-    operation o;
-
-    memcpy(&o, (void *)d, sizeof o);
-    if (what == CUBLASLT_MATMUL_DESC_TRANSA && size == 4)
-        memcpy(&o.turn_a, value, 4);
-    else if (what == CUBLASLT_MATMUL_DESC_TRANSB && size == 4)
-        memcpy(&o.turn_b, value, 4);
-    else if (what == CUBLASLT_MATMUL_DESC_EPILOGUE && size == 4)
-        memcpy(&o.epilogue, value, 4);
-    else if (what == CUBLASLT_MATMUL_DESC_BIAS_POINTER && size == sizeof o.bias)
-        memcpy(&o.bias, value, sizeof o.bias);
-    else
-        return CUBLAS_STATUS_INVALID_VALUE;
-    memcpy((void *)d, &o, sizeof o);
-    return CUBLAS_STATUS_SUCCESS;
-}
-cublasStatus_t cublasLtMatmulPreferenceInit_internal(cublasLtMatmulPreference_t, size_t)
-{
-    return CUBLAS_STATUS_SUCCESS;
-}
-cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t,
-                                                    cublasLtMatmulPreferenceAttributes_t,
-                                                    const void *, size_t)
-{
-    return CUBLAS_STATUS_SUCCESS;
-}
-
-/* bf16 wants rows by 16 bytes here, so that the plain kernel is tried as well. */
-cublasStatus_t cublasLtMatmulAlgoGetHeuristic(
-    cublasLtHandle_t, cublasLtMatmulDesc_t, cublasLtMatrixLayout_t a,
-    cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t, cublasLtMatrixLayout_t,
-    cublasLtMatmulPreference_t, int, cublasLtMatmulHeuristicResult_t *found, int *n)
-{
-    layout la, lb;
-
-    memcpy(&la, (void *)a, sizeof la);
-    memcpy(&lb, (void *)b, sizeof lb);
-    *n = 0;
-    if (la.type == CUDA_R_16BF && (la.ld % 8 || lb.ld % 8))
-        return CUBLAS_STATUS_NOT_SUPPORTED;
-    if (getenv("EMU_PLAIN"))
-        return CUBLAS_STATUS_NOT_SUPPORTED;
-    memset(found, 0, sizeof *found);
-    found->state = CUBLAS_STATUS_SUCCESS;
-    *n = 1;
-    return CUBLAS_STATUS_SUCCESS;
-}
-
-static float element_at(const void *p, cudaDataType type, int64_t i)
-{
-    return type == CUDA_R_16BF ? emu_float((uint32_t)((const uint16_t *)p)[i] << 16)
-                               : ((const float *)p)[i];
-}
-
-struct product {
-    operation o;
-    layout a, b, c;
-    const void *from_a, *from_b;
-    void *to;
-    float alpha, beta;
-};
-
-static void multiply(const product &p)
-{
-    const layout &la = p.a, &lb = p.b, &lc = p.c;
-    const bool ta = p.o.turn_a == CUBLAS_OP_T, tb = p.o.turn_b == CUBLAS_OP_T;
-    const uint64_t m = lc.rows, n = lc.cols, k = ta ? la.rows : la.cols;
-
-    for (uint64_t j = 0; j < n; j++) {
-        for (uint64_t i = 0; i < m; i++) {
-            const int64_t at = (int64_t)(i + j * (uint64_t)lc.ld);
-            float sum = 0;
-
-            for (uint64_t x = 0; x < k; x++)
-                sum += element_at(p.from_a, la.type,
-                                  (int64_t)(ta ? x + i * la.ld : i + x * la.ld)) *
-                       element_at(p.from_b, lb.type,
-                                  (int64_t)(tb ? j + x * lb.ld : x + j * lb.ld));
-            sum *= p.alpha;
-            if (p.o.epilogue == CUBLASLT_EPILOGUE_BIAS)
-                sum += element_at(p.o.bias, lc.type, (int64_t)i);
-            if (p.beta != 0)
-                sum += p.beta * element_at(p.to, lc.type, at);
-            if (lc.type == CUDA_R_16BF)
-                ((__nv_bfloat16 *)p.to)[at] = __float2bfloat16_rn(sum);
-            else
-                ((float *)p.to)[at] = sum;
-        }
-    }
-}
-
-cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc,
-                              const void *alpha, const void *a, cublasLtMatrixLayout_t da,
-                              const void *b, cublasLtMatrixLayout_t db, const void *beta,
-                              const void *c, cublasLtMatrixLayout_t dc, void *d,
-                              cublasLtMatrixLayout_t dd, const cublasLtMatmulAlgo_t *,
-                              void *, size_t, cudaStream_t)
-{
-    product p;
-
-    (void)dd;
-    memcpy(&p.o, (void *)desc, sizeof p.o);
-    memcpy(&p.a, (void *)da, sizeof p.a);
-    memcpy(&p.b, (void *)db, sizeof p.b);
-    memcpy(&p.c, (void *)dc, sizeof p.c);
-    p.from_a = a;
-    p.from_b = b;
-    p.to = d;
-    p.alpha = *(const float *)alpha;
-    p.beta = *(const float *)beta;
-    const bool ta = p.o.turn_a == CUBLAS_OP_T, tb = p.o.turn_b == CUBLAS_OP_T;
-    const uint64_t m = ta ? p.a.cols : p.a.rows, k = ta ? p.a.rows : p.a.cols;
-    const uint64_t n = tb ? p.b.rows : p.b.cols, kb = tb ? p.b.cols : p.b.rows;
-
-    if (k != kb || m != p.c.rows || n != p.c.cols || p.a.ld < (int64_t)p.a.rows ||
-        p.b.ld < (int64_t)p.b.rows || p.c.ld < (int64_t)p.c.rows ||
-        p.a.type != p.b.type || c != d)
-        return CUBLAS_STATUS_INVALID_VALUE;
-    emu_submit([=] { multiply(p); });
-    return CUBLAS_STATUS_SUCCESS;
+                             : emu_error(cudaErrorInvalidValue); /* the smallest limit */
 }
 }

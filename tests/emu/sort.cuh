@@ -4,19 +4,19 @@
 #include <numeric>
 #include <vector>
 
-#include "emu.h"
+#include "stream.h"
 
 namespace cub {
 struct DeviceRadixSort {
     static cudaError_t SortPairs(void *temp, size_t &bytes, const int32_t *key,
                                  int32_t *key_out, const int32_t *value,
                                  int32_t *value_out, int n, int, int end,
-                                 cudaStream_t = NULL)
+                                 cudaStream_t stream = NULL)
     {
         if (!temp)
-            bytes = 1024;
-        else
-            emu_submit([=] { sort(key, key_out, value, value_out, n, end); });
+            return bytes = 1024, cudaSuccess;
+        emu_check_stream(stream, "a sort");
+        emu_submit([=] { sort(key, key_out, value, value_out, n, end); });
         return cudaSuccess;
     }
 
