@@ -54,8 +54,10 @@ static const struct backend *plugin_open(struct err *e)
     symbol = library ? dlsym(library, "backend_entry") : NULL;
     if (!symbol) {
         const char *why = dlerror();
+        const bool cublas = why && strstr(why, "libcublasLt");
 
-        err_set(e, ERR_RUN, "cannot load the CUDA plug-in: %s", why ? why : path);
+        err_set(e, ERR_RUN, "cannot load the CUDA plug-in: %s%s", why ? why : path,
+                cublas ? " (pipelines/cublas.sh looks for it and links it there)" : "");
         return NULL;
     }
     memcpy(&entry, &symbol, sizeof entry);
@@ -87,13 +89,15 @@ static int cuda_index(const char *device)
 static const struct backend *cuda_choose(int index, struct err *e)
 {
     const struct backend *b = plugin_open(e);
+    struct err why = {0};
     int n;
 
     if (!b)
         return NULL;
-    n = b->probe();
+    n = b->probe(&why);
     if (n <= 0) {
-        err_set(e, ERR_RUN, "no usable CUDA device; see nvidia-smi, or use --device cpu");
+        err_set(e, ERR_RUN, "no usable CUDA device: %s; see nvidia-smi, or use --device cpu",
+                why.text);
         return NULL;
     }
     if (index >= n) {

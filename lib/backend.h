@@ -29,7 +29,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { BACKEND_ABI = 2 };
+enum { BACKEND_ABI = 3 };
 
 struct dev; /* an open device */
 
@@ -238,6 +238,7 @@ struct dev_load {
     int64_t tokens, sequences, rows;
     int64_t layers, width, inner, heads, vocab, classes;
     int64_t params; /* floats of the flat buffer */
+    const float *weights; /* that buffer, in the device's memory */
     int64_t chunk;  /* rows of vocab_loss.work */
     bool mlm, train;
 };
@@ -255,13 +256,20 @@ struct dev_load {
  *     replay_end   after the ops were issued, `failed` when they were not all; 0: they are
  *                  running, 1: nothing of them has run and they are to be issued again,
  *                  -1: only after `failed`, whose error stays
- *     replays      how often replay has said 1
+ *     count        what it has done so far, for those who watch speed and memory
+ *     left         bytes of the device that nobody has taken; 0: it does not say
  *     overhead     bytes of the device that are or will be taken beside alloc's
- *     reserve      takes most of them now, so that no op has to
+ *     reserve      takes them now, so that no op has to, but for those of records
  *
  * Everything that a recorded op reads is in device memory, at the same addresses each time.
  */
 enum { DEV_TICKETS = 2, DEV_KEY = 64 };
+struct dev_count {
+    int64_t replays;     /* how often replay has said 1 */
+    int64_t records;     /* that were made */
+    size_t record_bytes; /* of the device: the most that was kept at a time, as measured */
+    int64_t plain;       /* kinds of products that the matrix library has nothing for */
+};
 struct dev_behind {
     void *(*pin)(struct dev *d, size_t bytes, struct err *e);
     void (*unpin)(struct dev *d, void *p);
@@ -271,7 +279,8 @@ struct dev_behind {
     int (*await)(struct dev *d, int ticket, struct err *e);
     int (*replay)(struct dev *d, const void *key, size_t n, struct err *e);
     int (*replay_end)(struct dev *d, bool failed, struct err *e);
-    int64_t (*replays)(const struct dev *d);
+    void (*count)(const struct dev *d, struct dev_count *c);
+    size_t (*left)(struct dev *d);
     size_t (*overhead)(struct dev *d, const struct dev_load *l);
     int (*reserve)(struct dev *d, const struct dev_load *l, struct err *e);
 };
@@ -286,7 +295,7 @@ struct backend {
     uint32_t abi, size; /* BACKEND_ABI and sizeof(struct backend), checked by the loader */
     const char *name, *build_id;
 
-    int (*probe)(void); /* number of usable devices; 0 if none; never an error */
+    int (*probe)(struct err *why); /* number of usable devices; 0 and the reason if none */
     struct dev *(*open)(const struct dev_options *o, struct err *e);
     void (*close)(struct dev *d); /* NULL is fine */
     enum dtype (*activations)(const struct dev *d); /* type of activations and weight copies */

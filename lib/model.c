@@ -35,17 +35,28 @@ static int set_dropout(struct model *m, const struct model_options *o, struct er
     return 0;
 }
 
+/* A GPU that cannot be opened is an error only where it was asked for. */
 static int open_device(struct model *m, const struct model_options *o, struct msg *msg,
                        struct err *e)
 {
     struct dev_options options = {.par = o->par, .precision = o->precision};
+    const char *device = o->device ? o->device : "auto";
+    struct err why = {0};
 
-    m->ops.be = backend_choose(o->device ? o->device : "auto", &options.index, msg, e);
+    m->ops.be = backend_choose(device, &options.index, msg, e);
     if (!m->ops.be)
         return -1;
-    m->ops.dev = m->ops.be->open(&options, e);
+    m->ops.dev = m->ops.be->open(&options, &why);
+    if (!m->ops.dev && m->ops.be->behind && strcmp(device, "auto") == 0 &&
+        why.code != ERR_USAGE) {
+        if (msg)
+            msg_warn(msg, "the GPU is not used: %s", why.text);
+        err_clear(&why);
+        m->ops.be = backend_cpu();
+        m->ops.dev = m->ops.be->open(&options, &why);
+    }
     if (!m->ops.dev)
-        return -1;
+        return err_set(e, why.code, "%s", why.text);
     m->ops.act = m->ops.be->activations(m->ops.dev);
     return 0;
 }
@@ -127,6 +138,11 @@ const struct config *model_config(const struct model *m)
 int64_t model_parameters(const struct model *m)
 {
     return m->params.trained;
+}
+
+const char *model_device(const struct model *m)
+{
+    return m->ops.be->name;
 }
 
 /* ---- planning ---- */
@@ -292,6 +308,7 @@ static struct dev_load load_of(const struct model *m, const struct model_limits 
                                   .vocab = c->vocab_size,
                                   .classes = c->n_labels,
                                   .params = m->params.size,
+                                  .weights = m->p,
                                   .chunk = sizes->plan.work.rows,
                                   .mlm = m->head == HEAD_MLM,
                                   .train = l->train};
@@ -339,6 +356,14 @@ size_t model_gpu_bytes(const struct model *m, const struct model_limits *l)
     if (!m->ops.be->behind)
         return 0;
     return count_bytes(m, l, &device, &host) ? device : SIZE_MAX;
+}
+
+size_t model_gpu_room(const struct model *m)
+{
+    const struct dev_behind *behind = m->ops.be->behind;
+    const size_t left = behind ? behind->left(m->ops.dev) : 0;
+
+    return left ? left + (size_t)m->params.size * sizeof *m->p : 0;
 }
 
 static int reserve_state(struct model *m, struct err *e)

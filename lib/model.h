@@ -48,6 +48,7 @@ void model_close(struct model *m); /* NULL is fine */
 
 const struct config *model_config(const struct model *m);
 int64_t model_parameters(const struct model *m); /* number of trained values */
+const char *model_device(const struct model *m); /* the kind it runs on: "cpu", "cuda" */
 
 struct model_limits {
     int64_t tokens, sequences, rows, max_len; /* of the largest micro-batch */
@@ -58,6 +59,11 @@ int model_reserve(struct model *m, const struct model_limits *l, struct err *e) 
 size_t model_bytes(const struct model *m, const struct model_limits *l);
 /* How many of them are a GPU's, with what the GPU's side keeps for itself; 0 on the CPU. */
 size_t model_gpu_bytes(const struct model *m, const struct model_limits *l);
+/*
+ * Bytes of the GPU that a model with these limits could have: what is free, and what it has
+ * taken already.  0 on the CPU and where the GPU does not say.
+ */
+size_t model_gpu_room(const struct model *m);
 
 /* Sums over what was seen; divide by weight for the mean. */
 struct loss_sum {
@@ -92,8 +98,8 @@ int model_submit(struct model *m, const struct batch *b, const struct model_part
 int model_collect(struct model *m, struct loss_sum *sum, double *norm,
                   struct err *e) MUST_USE;
 int model_slots(const struct model *m);
-/* How often a whole part was one recorded piece of work of the device. */
-int64_t model_replays(const struct model *m);
+/* What a GPU has done so far; zeros on the CPU. */
+void model_count(const struct model *m, struct dev_count *c);
 
 /* The two halves of a step, each submitted and collected at once. */
 int model_gradient(struct model *m, const struct batch *b, double scale, uint32_t step,

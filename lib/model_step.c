@@ -229,11 +229,13 @@ int model_slots(const struct model *m)
     return m->n_slots;
 }
 
-int64_t model_replays(const struct model *m)
+void model_count(const struct model *m, struct dev_count *c)
 {
     const struct dev_behind *behind = m->ops.be->behind;
 
-    return behind ? behind->replays(m->ops.dev) : 0;
+    *c = (struct dev_count){0};
+    if (behind)
+        behind->count(m->ops.dev, c);
 }
 
 /* ---- one half at a time ---- */

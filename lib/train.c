@@ -108,6 +108,7 @@ static int run(struct train *t, struct err *e)
     stop_saving(t->job->stop, true);
     if (train_loop(t, e))
         return -1;
+    train_show_device(t);
     if (train_publish(t, e))
         return -1;
     if (checkpoint_trim(t->root, t->o->keep, &ignored))

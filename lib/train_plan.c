@@ -207,6 +207,17 @@ static void show_memory(const struct train *t, const struct model_limits *l)
         msg_note(t->msg, "%.2f million parameters, peak memory about %.0f MB", params, bytes);
 }
 
+void train_show_device(const struct train *t)
+{
+    struct dev_count c;
+
+    model_count(t->model, &c);
+    if (c.replays || c.records || c.plain)
+        msg_verbose(t->msg, "the GPU ran %lld micro-batches as one of %lld records (%.0f MB); "
+                    "%lld kinds of products had to do without cuBLASLt", (long long)c.replays,
+                    (long long)c.records, (double)c.record_bytes / 1e6, (long long)c.plain);
+}
+
 /* ---- --memory ---- */
 
 /*
@@ -237,26 +248,38 @@ static int too_small(const struct train *t, double bytes, struct err *e)
                    t->task->items, ceil(bytes / 1e6), t->job->mlm ? "--block" : "--max-len");
 }
 
-/* The largest micro-batch that fits, made even: 32 items as 16 and 16 and not 20 and 12. */
+/* The largest micro-batch within a limit, 0 if none; *bytes: what the last one tried takes. */
+static int find_fit(struct train *t, double limit, int64_t *fits, double *bytes, struct err *e)
+{
+    const int64_t batch = t->o->batch;
+    int64_t not = batch + 1;
+
+    *fits = 0;
+    while (not - *fits > 1) {
+        const int64_t n = not == batch + 1 ? batch : (*fits + not) / 2;
+
+        if (memory_of(t, n, bytes, e))
+            return -1;
+        if (*bytes <= limit)
+            *fits = n;
+        else
+            not = n;
+    }
+    return 0;
+}
+
+/* Micro-batches that fit, made even: 32 items as 16 and 16 and not 20 and 12. */
 static int choose_micro(struct train *t, struct err *e)
 {
     const int64_t batch = t->o->batch;
-    int64_t fits = 0, not = batch + 1;
+    int64_t fits;
     double bytes = 0;
 
     t->micro = batch;
     if (!t->o->memory)
         return 0;
-    while (not - fits > 1) {
-        const int64_t n = not == batch + 1 ? batch : (fits + not) / 2;
-
-        if (memory_of(t, n, &bytes, e))
-            return -1;
-        if (bytes <= (double)t->o->memory)
-            fits = n;
-        else
-            not = n;
-    }
+    if (find_fit(t, (double)t->o->memory, &fits, &bytes, e))
+        return -1;
     if (fits == 0)
         return too_small(t, bytes, e);
     t->micro = (batch + (batch + fits - 1) / fits - 1) / ((batch + fits - 1) / fits);
@@ -266,6 +289,35 @@ static int choose_micro(struct train *t, struct err *e)
     return 0;
 }
 
+/*
+ * A GPU without room for the run is refused before anything is taken, with what would fit.
+ * It is not done unasked: the bytes of the result would depend on who else is on the GPU.
+ */
+static int check_gpu(struct train *t, const struct model_limits *l, struct err *e)
+{
+    const double room = (double)model_gpu_room(t->model);
+    const double bytes = (double)model_gpu_bytes(t->model, l);
+    const char *shorter = t->job->mlm ? "--block" : "--max-len";
+    double least = 0;
+    int64_t fits;
+
+    if (room <= 0 || bytes <= room)
+        return 0;
+    if (find_fit(t, room, &fits, &least, e))
+        return -1;
+    if (fits == 0)
+        return err_set(e, ERR_INTERNAL,
+                       "out of memory on the GPU: even one of the %s at a time takes %.0f MB, "
+                       "%.0f MB can be had; a smaller %s or model, or --device cpu",
+                       t->task->items, ceil(least / 1e6), floor(room / 1e6), shorter);
+    return err_set(e, ERR_INTERNAL,
+                   "out of memory on the GPU: %.0f MB are wanted, %.0f MB can be had; "
+                   "--memory %.0fM makes the same steps of micro-batches that fit, and --batch "
+                   "%lld or a smaller %s takes less",
+                   ceil(bytes / 1e6), floor(room / 1e6), floor(0.98 * room / (1 << 20)),
+                   (long long)fits, shorter);
+}
+
 int train_plan(struct train *t, struct err *e)
 {
     struct model_limits l;
@@ -273,7 +325,7 @@ int train_plan(struct train *t, struct err *e)
     if (choose_best(t, e) || count_steps(t, e))
         return -1;
     t->order = mem_alloc(t->n[TRAIN_SET], sizeof *t->order, "the order of the items", e);
-    if (!t->order || choose_micro(t, e) || find_limits(t, &l, e))
+    if (!t->order || choose_micro(t, e) || find_limits(t, &l, e) || check_gpu(t, &l, e))
         return -1;
     if (t->o->predictions && io_out_open(&t->predictions, t->o->predictions, e))
         return -1;

@@ -155,6 +155,8 @@ void train_warn_cut(const struct train *t, uint64_t cut, uint64_t all);
 
 /* train_plan.c */
 int train_plan(struct train *t, struct err *e) MUST_USE;
+/* With -v: how the device was driven. */
+void train_show_device(const struct train *t);
 
 /* train_loop.c */
 /* Fills t->order for an epoch. */

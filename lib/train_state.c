@@ -125,15 +125,12 @@ static json_t *settings_json(const struct train *t, const char *weights,
 int train_settings(struct train *t, struct err *e)
 {
     char weights[33], machine[80];
-    const struct backend *device;
-    int index;
     json_t *s;
 
-    device = backend_choose(t->o->common.device, &index, NULL, e);
-    if (!device || hash_weights(t, weights, e))
+    if (hash_weights(t, weights, e))
         return -1;
     name_machine(machine);
-    s = settings_json(t, weights, device->name, machine);
+    s = settings_json(t, weights, model_device(t->model), machine);
     t->settings =
         s ? jsontext_dump(s, JSON_COMPACT | JSON_SORT_KEYS | JSON_REAL_PRECISION(17)) : NULL;
     json_decref(s);

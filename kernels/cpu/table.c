@@ -58,8 +58,9 @@ int scratch_shared(struct dev *d, size_t bytes, struct err *e)
     return scratch_grow(&d->shared, bytes, e);
 }
 
-static int cpu_probe(void)
+static int cpu_probe(struct err *why)
 {
+    (void)why;
     return 1;
 }
 

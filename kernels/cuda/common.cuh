@@ -52,6 +52,7 @@ struct dev {
     void *workspace; /* GEMM_WORKSPACE bytes */
     struct plan *plans;
     int n_plans;
+    int64_t plain; /* shapes that cuBLASLt has nothing for */
     struct buffer scratch; /* parts of sums; of no use after the slot */
     struct buffer cast;    /* operands in another type, alive during the slot */
     struct block *blocks;
@@ -63,9 +64,17 @@ struct dev {
     struct graph *graphs;    /* (most_graphs) */
     struct graph *recording; /* one of them, or NULL */
     int most_graphs;         /* 0: nothing is recorded */
-    int64_t uses, replays;
+    int64_t uses, replays, records;
+    size_t graph_room, graph_used, graph_peak; /* bytes: the limit, now, and the most */
     cudaError_t failed; /* sticky */
 };
+
+/* ---- devices (device.cu) ---- */
+
+/* How many can be used, up to the first one that is too old; 0 and the reason. */
+int device_probe(struct err *why);
+/* Why a device that was counted cannot be opened, with what to do.  Always returns -1. */
+int device_fail(struct dev *d, cudaError_t why, struct err *e);
 
 /* ---- errors, memory (table.cu, shadow.cu) ---- */
 
@@ -88,6 +97,8 @@ void *cuda_memory(struct dev *d, size_t bytes, struct err *e);
 int block_add(struct dev *d, void *p, size_t bytes, struct err *e);
 void block_drop(struct dev *d, void *p);
 struct block *block_of(struct dev *d, const void *p);
+/* Whether the plug-in has code for the device: cudaSuccess, or why not. */
+cudaError_t code_is_there(void);
 /* The bf16 twin of a parameter.  NULL and *e on failure. */
 const bf16 *shadow_of(struct dev *d, const void *master, struct err *e);
 /* Brings the shadow up to date after bytes at p were written; none: nothing to do. */
@@ -319,8 +330,7 @@ void graph_close(struct dev *d);
 void graph_forget(struct dev *d);
 int graph_replay(struct dev *d, const void *key, size_t n, struct err *e);
 int graph_replay_end(struct dev *d, bool failed, struct err *e);
-int64_t graph_replays(const struct dev *d);
-/* Bytes that the graphs may take: a guess, from the number of launches. */
+/* Bytes that the graphs may take; beyond that the oldest ones go. */
 size_t graph_bytes(const struct dev *d, const struct dev_load *l);
 size_t room_overhead(struct dev *d, const struct dev_load *l);
 int room_reserve(struct dev *d, const struct dev_load *l, struct err *e);

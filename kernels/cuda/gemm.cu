@@ -142,6 +142,9 @@ static int run_plain(struct dev *d, const struct product *p, struct err *e)
 
 /* ---- cuBLASLt ---- */
 
+/* Of the vector that an epilogue adds: it is read 16 bytes at a time by some kernels. */
+constexpr int BIAS_ALIGNMENT = 16;
+
 static cudaDataType_t lt_type(int32_t t)
 {
     return t == DT_BF16 ? CUDA_R_16BF : CUDA_R_32F;
@@ -217,6 +220,9 @@ static void make_plan(struct dev *d, const struct product *p, struct description
 
     plan->shape = p->s;
     plan->used = plan->plain = 1;
+    d->plain++;
+    if (p->s.bias && p->s.align_bias < BIAS_ALIGNMENT)
+        return;
     if (!prefer(&p->s, &pref) ||
         cublasLtMatmulAlgoGetHeuristic(d->lt, &t->op, &t->a, &t->b, &t->c, &t->c, &pref,
                                        8, found, &n))
@@ -227,6 +233,7 @@ static void make_plan(struct dev *d, const struct product *p, struct description
             plan->algo = found[i].algo;
             plan->workspace = found[i].workspaceSize;
             plan->plain = 0;
+            d->plain--;
             return;
         }
     }
@@ -251,6 +258,24 @@ static struct plan *find_plan(struct dev *d, const struct shape *s)
     return &d->plans[at];
 }
 
+/* Nothing was launched: the shape, type or layout is not there for this device. */
+static bool is_refusal(cublasStatus_t status)
+{
+    return status == CUBLAS_STATUS_NOT_SUPPORTED ||
+           status == CUBLAS_STATUS_INVALID_VALUE || status == CUBLAS_STATUS_ARCH_MISMATCH;
+}
+
+/* A launch that failed has left its reason with the runtime, too. */
+static int lt_fail(struct dev *d, cublasStatus_t status, const char *op, struct err *e)
+{
+    const cudaError_t why = cudaGetLastError();
+
+    if (why != cudaSuccess)
+        return cuda_fail(d, why, op, e);
+    return err_set(e, ERR_RUN, "%s on cuda:%d: cuBLASLt: %s", op, d->index,
+                   cublasLtGetStatusString(status));
+}
+
 static int run(struct dev *d, const struct product *p, struct err *e)
 {
     const float one = 1, beta = p->s.add ? 1.0f : 0.0f;
@@ -271,18 +296,20 @@ static int run(struct dev *d, const struct product *p, struct err *e)
 
         if (status == CUBLAS_STATUS_SUCCESS)
             return cuda_launched(d, p->op, e);
-        if (status != CUBLAS_STATUS_NOT_SUPPORTED &&
-            status != CUBLAS_STATUS_INVALID_VALUE)
-            return err_set(e, ERR_RUN, "%s on cuda:%d: cuBLASLt: %s", p->op, d->index,
-                           cublasLtGetStatusString(status));
+        if (!is_refusal(status))
+            return lt_fail(d, status, p->op, e);
         plan->plain = 1;
+        d->plain++;
     }
     return run_plain(d, p, e);
 }
 
 /* ---- the three products ---- */
 
-/* The largest power of two up to 16 that divides an address. */
+/*
+ * The largest power of two up to 16 that divides an address.  More is never needed, and to
+ * tell more than that would make several plans, with sums in different orders, of one shape.
+ */
 static int32_t alignment(const void *p)
 {
     int32_t n = 16;

@@ -7,6 +7,13 @@
  * on they are one launch.  Everything that differs between two runs of a graph is in device
  * memory (dev_step, keys of dropout, the batch).  The graph that was not used for the longest
  * time makes room for a new one; all are forgotten when memory goes away that they may use.
+ *
+ * Nothing that a capture forbids happens between begin and end: memory is refused (cuda_memory),
+ * and transfers, events and waits belong to the model, which does them around it.  The kernels'
+ * code is there by then, having run before (it may be loaded only when first launched), and the
+ * scalars of products are taken by value.  Only one graph runs at a time, in the one stream, so
+ * that all share the scratch and the workspace.  One that is destroyed while it runs is freed
+ * behind its end (cuGraphExecDestroy).
  */
 #include "common.cuh"
 
@@ -26,6 +33,7 @@ struct graph {
     int64_t used;   /* when */
     bool never;     /* it could not be captured */
     cudaGraphExec_t exec;
+    size_t bytes;   /* of the device that it took, as measured */
 };
 
 int graph_open(struct dev *d, struct err *e)
@@ -41,18 +49,21 @@ int graph_open(struct dev *d, struct err *e)
     return d->graphs ? 0 : err_oom(e, "device", (size_t)d->most_graphs * sizeof *d->graphs);
 }
 
-static void drop_exec(struct graph *g)
+static void drop_exec(struct dev *d, struct graph *g)
 {
-    if (g->exec)
-        (void)cudaGraphExecDestroy(g->exec);
+    if (!g->exec)
+        return;
+    (void)cudaGraphExecDestroy(g->exec);
     g->exec = NULL;
+    d->graph_used -= g->bytes;
+    g->bytes = 0;
 }
 
 /* What was recorded goes; that its sizes have been seen stays. */
 void graph_forget(struct dev *d)
 {
     for (int i = 0; d->graphs && i < d->most_graphs; i++)
-        drop_exec(&d->graphs[i]);
+        drop_exec(d, &d->graphs[i]);
 }
 
 void graph_close(struct dev *d)
@@ -95,7 +106,7 @@ int graph_replay(struct dev *d, const void *key, size_t n, struct err *e)
     g = find(d, key, n);
     g->used = ++d->uses;
     if (g->n != n || memcmp(g->key, key, n) != 0) {
-        drop_exec(g);
+        drop_exec(d, g);
         memcpy(g->key, key, n);
         g->n = n;
         g->never = false;
@@ -113,6 +124,55 @@ int graph_replay(struct dev *d, const void *key, size_t n, struct err *e)
     return 0;
 }
 
+static size_t free_now(void)
+{
+    size_t left = 0, all = 0;
+
+    return cudaMemGetInfo(&left, &all) == cudaSuccess ? left : 0;
+}
+
+/* Graphs go, the oldest first, until the rest are within their limit; one stays. */
+static void keep_within(struct dev *d, const struct graph *newest)
+{
+    while (d->graph_used > d->graph_room) {
+        struct graph *oldest = NULL;
+
+        for (int i = 0; i < d->most_graphs; i++) {
+            struct graph *g = &d->graphs[i];
+
+            if (g->exec && g != newest && (!oldest || g->used < oldest->used))
+                oldest = g;
+        }
+        if (!oldest)
+            return;
+        drop_exec(d, oldest);
+    }
+}
+
+/* The upload takes the device's memory now, so that it is measured and a failure is no loss. */
+static bool make_exec(struct dev *d, struct graph *g, cudaGraph_t graph)
+{
+    const size_t before = free_now();
+    size_t after;
+
+    if (cudaGraphInstantiate(&g->exec, graph, 0) != cudaSuccess) {
+        g->exec = NULL;
+        return false;
+    }
+    if (cudaGraphUpload(g->exec, d->stream) != cudaSuccess) {
+        drop_exec(d, g);
+        return false;
+    }
+    after = free_now();
+    /* What is more than all graphs may have is another process's. */
+    g->bytes = before > after && before - after <= d->graph_room ? before - after : 0;
+    d->graph_used += g->bytes;
+    keep_within(d, g);
+    d->graph_peak = d->graph_used > d->graph_peak ? d->graph_used : d->graph_peak;
+    d->records++;
+    return true;
+}
+
 int graph_replay_end(struct dev *d, bool failed, struct err *e)
 {
     struct graph *g = d->recording;
@@ -123,7 +183,7 @@ int graph_replay_end(struct dev *d, bool failed, struct err *e)
         return failed ? -1 : 0;
     d->recording = NULL;
     made = cudaStreamEndCapture(d->stream, &graph) == cudaSuccess && graph && !failed &&
-           cudaGraphInstantiate(&g->exec, graph, 0) == cudaSuccess;
+           make_exec(d, g, graph);
     if (graph)
         (void)cudaGraphDestroy(graph);
     if (made)
@@ -131,14 +191,8 @@ int graph_replay_end(struct dev *d, bool failed, struct err *e)
     /* A capture breaks nothing: what it has reported is forgotten with it. */
     (void)cudaGetLastError();
     d->failed = cudaSuccess;
-    g->exec = NULL;
     g->never = true;
     return 1;
-}
-
-int64_t graph_replays(const struct dev *d)
-{
-    return d->replays;
 }
 
 size_t graph_bytes(const struct dev *d, const struct dev_load *l)

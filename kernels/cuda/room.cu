@@ -4,7 +4,7 @@
  *
  * Scratch is as large as the largest wish of any slot for batches within the limits; each
  * function below says which slot's it is.  The context and the code of the kernels, which
- * every process on the GPU has, are not counted.
+ * every process on the GPU has, are not counted: they are there before anything is planned.
  */
 #include "common.cuh"
 
@@ -50,19 +50,26 @@ static size_t cast_wish(const struct dev *d, const struct dev_load *l)
     return (size_t)(rows * index_round(l->mlm ? l->vocab : l->classes, 8)) * sizeof(bf16);
 }
 
+/* Large allocations come in pages of 2 MB: what may be lost in those of the model and ours. */
+constexpr size_t PAGES_LOST = 8 * (2 << 20);
+
 size_t room_overhead(struct dev *d, const struct dev_load *l)
 {
     const size_t shadow = d->act == DT_BF16 ? (size_t)l->params * sizeof(bf16) : 0;
     const size_t scratch = larger(buffer_size(scratch_wish(l)), d->scratch.size);
     const size_t cast = larger(buffer_size(cast_wish(d, l)), d->cast.size);
 
-    return shadow + GEMM_WORKSPACE + scratch + cast + (l->train ? graph_bytes(d, l) : 0);
+    return shadow + GEMM_WORKSPACE + scratch + cast + PAGES_LOST +
+           (l->train ? graph_bytes(d, l) : 0);
 }
 
 int room_reserve(struct dev *d, const struct dev_load *l, struct err *e)
 {
     const size_t scratch = scratch_wish(l), cast = cast_wish(d, l);
 
+    d->graph_room = graph_bytes(d, l);
+    if (d->act == DT_BF16 && l->weights && !shadow_of(d, l->weights, e))
+        return -1;
     if (scratch && !cuda_scratch(d, scratch, e))
         return -1;
     return cast && !cuda_cast_room(d, cast, e) ? -1 : 0;

@@ -3,8 +3,9 @@
  * shadow: the bf16 twins of parameters.
  *
  * Parameters are fp32 in the flat buffer of the model, and so are the pointers that slots
- * get. The first product in bf16 with a weight inside an allocation makes a shadow of all
- * of it; from then on put, zero and adamw keep it up to date.
+ * get. room_reserve, or else the first product in bf16 with a weight inside an allocation,
+ * makes a shadow of all of it; from then on put, zero and adamw keep it up to date.  No
+ * record of a step may be older than the shadow: the update in it would not write it.
  */
 #include "common.cuh"
 
@@ -72,6 +73,13 @@ static __global__ void convert_kernel(const float *from, bf16 *to, int64_t n)
         store4<false>(to + i, load4<false>(from + i, n - i), n - i);
 }
 
+cudaError_t code_is_there(void)
+{
+    cudaFuncAttributes ignored;
+
+    return cudaFuncGetAttributes(&ignored, (const void *)convert_kernel);
+}
+
 static int convert(struct dev *d, const float *from, bf16 *to, int64_t n, struct err *e)
 {
     if (n > 0)
@@ -111,7 +119,10 @@ const bf16 *shadow_of(struct dev *d, const void *master, struct err *e)
     }
     if (!b->shadow) {
         b->shadow = (bf16 *)cuda_memory(d, b->bytes / 4 * sizeof(bf16), e);
-        if (!b->shadow || shadow_refresh(d, b->p, b->bytes, e))
+        if (!b->shadow)
+            return NULL;
+        graph_forget(d);
+        if (shadow_refresh(d, b->p, b->bytes, e))
             return NULL;
     }
     return b->shadow + ((const char *)master - b->p) / 4;

@@ -10,8 +10,6 @@
 #define BERTUTILS_BUILD_ID "unset"
 #endif
 
-constexpr int LEAST_CAPABILITY = 8; /* bf16 and its matrix instructions */
-
 /* ---- errors ---- */
 
 int cuda_fail(struct dev *d, cudaError_t why, const char *op, struct err *e)
@@ -49,10 +47,9 @@ void *cuda_memory(struct dev *d, size_t bytes, struct err *e)
         (void)cudaGetLastError(); /* nothing is broken */
         (void)cudaMemGetInfo(&left, &all);
         err_set(e, ERR_INTERNAL,
-                "out of memory on cuda:%d: %zu bytes are wanted, %zu of %zu are free; a "
-                "smaller "
-                "--batch or --max-len needs less",
-                d->index, bytes, left, all);
+                "out of memory on cuda:%d: %.0f MB are wanted, %.0f of %.0f MB are free; a "
+                "smaller --batch, --memory or --max-len needs less",
+                d->index, (double)bytes / 1e6, (double)left / 1e6, (double)all / 1e6);
         return NULL;
     }
     if (why != cudaSuccess) {
@@ -78,7 +75,8 @@ static void *buffer_room(struct dev *d, struct buffer *b, size_t bytes, struct e
     if (!p)
         return NULL;
     graph_forget(d);
-    cudaFree(b->p); /* waits for what still uses it */
+    (void)cudaStreamSynchronize(d->stream); /* something may still use the old one */
+    cudaFree(b->p);
     b->p = p;
     b->size = bytes;
     return p;
@@ -109,6 +107,7 @@ static void table_release(struct dev *d, void *p)
 {
     if (!p)
         return;
+    (void)cudaStreamSynchronize(d->stream);
     block_drop(d, p);
     cudaFree(p);
 }
@@ -249,26 +248,39 @@ static int table_await(struct dev *d, int ticket, struct err *e)
     return cuda_launched(d, "waiting for the device", e);
 }
 
+/* ---- watching ---- */
+
+static void table_count(const struct dev *d, struct dev_count *c)
+{
+    c->replays = d->replays;
+    c->records = d->records;
+    c->record_bytes = d->graph_peak;
+    c->plain = d->plain;
+}
+
+/* Free, or taken by us beside the model's: what room_overhead counts. */
+static size_t table_left(struct dev *d)
+{
+    size_t left = 0, all = 0;
+
+    if (cudaMemGetInfo(&left, &all) != cudaSuccess) {
+        (void)cudaGetLastError();
+        return 0;
+    }
+    left += GEMM_WORKSPACE + d->scratch.size + d->cast.size + d->graph_used;
+    for (int i = 0; i < d->n_blocks; i++)
+        left += d->blocks[i].shadow ? d->blocks[i].bytes / 2 : 0;
+    return left;
+}
+
 /* ---- opening ---- */
 
-/* Devices are usable up to the first one that is too old. */
-static int table_probe(void)
-{
-    int n = 0;
-
-    if (cudaGetDeviceCount(&n) != cudaSuccess)
-        n = 0;
-    for (int i = 0; i < n; i++) {
-        int major = 0;
-
-        if (cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, i) !=
-                cudaSuccess ||
-            major < LEAST_CAPABILITY)
-            n = i;
-    }
-    (void)cudaGetLastError();
-    return n;
-}
+#define OPEN_TRY(d, call, e)                                                            \
+    do {                                                                                \
+        const cudaError_t why_ = (call);                                                \
+        if (why_ != cudaSuccess)                                                        \
+            return device_fail(d, why_, e);                                               \
+    } while (0)
 
 static void table_close(struct dev *d)
 {
@@ -303,22 +315,18 @@ static void table_close(struct dev *d)
 
 static int open_parts(struct dev *d, struct err *e)
 {
-    static const char op[] = "opening";
-
-    CUDA_TRY(d, cudaSetDevice(d->index), op, e);
-    CUDA_TRY(d, cudaStreamCreateWithFlags(&d->stream, cudaStreamNonBlocking), op, e);
+    OPEN_TRY(d, cudaSetDevice(d->index), e);
+    OPEN_TRY(d, cudaStreamCreateWithFlags(&d->stream, cudaStreamNonBlocking), e);
+    OPEN_TRY(d, code_is_there(), e);
     for (int i = 0; i < STAGES; i++) {
-        CUDA_TRY(d,
-                 cudaHostAlloc((void **)&d->stage[i], STAGE_BYTES, cudaHostAllocDefault),
-                 op, e);
-        CUDA_TRY(d, cudaEventCreateWithFlags(&d->stage_free[i],
-                                             cudaEventDisableTiming), op, e);
+        OPEN_TRY(d, cudaHostAlloc((void **)&d->stage[i], STAGE_BYTES, cudaHostAllocDefault),
+                 e);
+        OPEN_TRY(d, cudaEventCreateWithFlags(&d->stage_free[i], cudaEventDisableTiming), e);
     }
     /* A host that waits sleeps: a tool in a pipe always has a busy neighbour. */
     for (int i = 0; i < DEV_TICKETS; i++)
-        CUDA_TRY(d, cudaEventCreateWithFlags(&d->fetched[i], cudaEventDisableTiming |
-                                                                 cudaEventBlockingSync),
-                 op, e);
+        OPEN_TRY(d, cudaEventCreateWithFlags(&d->fetched[i], cudaEventDisableTiming |
+                                                                 cudaEventBlockingSync), e);
     if (gemm_open(d, e) || graph_open(d, e))
         return -1;
     return table_sync(d, e);
@@ -362,7 +370,8 @@ static const struct dev_behind behind = {
     .await = table_await,
     .replay = graph_replay,
     .replay_end = graph_replay_end,
-    .replays = graph_replays,
+    .count = table_count,
+    .left = table_left,
     .overhead = room_overhead,
     .reserve = room_reserve,
 };
@@ -372,7 +381,7 @@ static const struct backend table = {
     .size = sizeof(struct backend),
     .name = "cuda",
     .build_id = BERTUTILS_BUILD_ID,
-    .probe = table_probe,
+    .probe = device_probe,
     .open = table_open,
     .close = table_close,
     .activations = table_activations,

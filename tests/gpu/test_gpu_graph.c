@@ -51,7 +51,8 @@ struct outcome {
     float *p;
     size_t bytes;
     double loss[STEPS], norm[STEPS];
-    int64_t right, replays;
+    int64_t right;
+    struct dev_count count;
 };
 
 static int write_config(const struct trial *t)
@@ -145,7 +146,7 @@ static int finish(struct model *m, struct outcome *o, struct err *e)
 {
     o->bytes = model_state_bytes(m, STATE_PARAMS);
     o->p = malloc(o->bytes + 1);
-    o->replays = model_replays(m);
+    model_count(m, &o->count);
     return !o->p || model_state_get(m, STATE_PARAMS, o->p, e);
 }
 
@@ -208,9 +209,10 @@ static void records_change_nothing(void)
             CHECK(run(&trials[i], "cuda", precisions[p], NULL, &usual) == 0);
             /* So few that records push each other out. */
             CHECK(run(&trials[i], "cuda", precisions[p], "5", &few) == 0);
-            CHECK_MSG(eager.replays == 0 && usual.replays >= 6 && few.replays > 0,
-                      "%ld, %ld and %ld replays", (long)eager.replays,
-                      (long)usual.replays, (long)few.replays);
+            CHECK_MSG(eager.count.replays == 0 && usual.count.replays >= 6 &&
+                          few.count.replays > 0,
+                      "%ld, %ld and %ld replays", (long)eager.count.replays,
+                      (long)usual.count.replays, (long)few.count.replays);
             CHECK_MSG(same(&eager, &usual) && same(&eager, &few), "%s, %s",
                       trials[i].what, precisions[p]);
             free(eager.p);
