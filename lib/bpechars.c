@@ -6,7 +6,8 @@
 
 #include <stdlib.h>
 
-enum { POINTS = 0x10000, MOST = 3, STAY_BITS = 12 };
+/* RUN: bytes taken without asking for room. */
+enum { POINTS = 0x10000, MOST = 3, STAY_BITS = 12, RUN = 384 };
 
 /* A character of up to three bytes. */
 struct bpe_char {
@@ -135,6 +136,7 @@ struct word {
     uint32_t last;
     bool known; /* its ids are there; else it goes to the queue */
     bool inner; /* it is not the start of the word */
+    unsigned class;
 };
 
 static inline bool is_joined(const struct bpe_chars *c, uint8_t left, uint8_t right)
@@ -157,11 +159,21 @@ static size_t put_bytes(const struct encoder *enc, uint32_t token, uint32_t *ids
     return count;
 }
 
+static uint64_t *stay_slot(struct bpe_chars *c, uint64_t pair)
+{
+    return &c->stay[pair * 0x9e3779b97f4a7c15u >> (64 - STAY_BITS)];
+}
+
+static uint64_t stay_key(uint32_t left, uint32_t right)
+{
+    return ((uint64_t)left << BPE_ID_BITS | right) + 1;
+}
+
 /* Whether two tokens are what their bytes are merged to when they make a word: 1, 0, or -1. */
 static int stay(struct encoder *enc, uint32_t left, uint32_t right)
 {
-    const uint64_t pair = ((uint64_t)left << BPE_ID_BITS | right) + 1;
-    uint64_t *known = &enc->bpe_chars->stay[pair * 0x9e3779b97f4a7c15u >> (64 - STAY_BITS)];
+    const uint64_t pair = stay_key(left, right);
+    uint64_t *known = stay_slot(enc->bpe_chars, pair);
     uint32_t ids[2 * MOST];
     int64_t count;
     size_t n;
@@ -204,7 +216,7 @@ static inline int put_ids(struct encoder *enc, struct word *w, const struct bpe_
 {
     struct tok_ids *out = enc->out;
 
-    if (encoder_room(enc, MOST))
+    if (encoder_room(enc, MOST + RUN))
         return -1;
     memcpy(out->id + out->n, c->id, sizeof c->id);
     memset(out->start + out->n, 0, MOST);
@@ -231,19 +243,60 @@ static inline int take(struct encoder *enc, struct word *w, size_t at, const str
     return cut < 0 ? -1 : 0;
 }
 
+/*
+ * Goes on behind a known part, over the ends of words, too, while characters of three bytes
+ * follow that are known and either cut off or known to stay.  Returns the place of the first that
+ * is not.
+ */
+static size_t run(struct encoder *enc, struct word *w, size_t at, size_t n)
+{
+    struct bpe_chars *const c = enc->bpe_chars;
+    struct tok_ids *const out = enc->out;
+    const uint8_t *const p = w->p;
+    size_t to = out->n;
+
+    n = n - at > RUN ? at + RUN : n;
+    for (; n - at >= 3; at += 3) {
+        const uint8_t lead = p[at], second = p[at + 1], third = p[at + 2];
+        const struct bpe_char *k = &c->at[(lead & 0x0f) << 12 | (second & 0x3f) << 6 |
+                                          (third & 0x3f)];
+
+        if ((lead & 0xf0) != 0xe0 || (second & 0xc0) != 0x80 || (third & 0xc0) != 0x80 ||
+            k->n == 0 || k->class == PRE_S)
+            break;
+        if (k->class != w->class || !is_joined(c, p[at - 1], lead)) {
+            w->open = at;
+            w->first = to;
+            w->inner = k->class == w->class;
+            w->class = k->class;
+        } else {
+            const uint64_t pair = stay_key(w->last, k->id[0]);
+
+            if (*stay_slot(c, pair) != (pair << 1 | 1))
+                break;
+        }
+        memcpy(out->id + to, k->id, sizeof k->id);
+        memset(out->start + to, 0, MOST);
+        out->start[to] = !w->inner && to == w->first;
+        to += k->n;
+        w->last = k->id[k->n - 1];
+    }
+    out->n = to;
+    return at;
+}
+
 int bpechars_word(struct encoder *enc, const uint8_t *p, size_t n, size_t at, size_t *end)
 {
     const size_t from = at + (p[at] == ' ');
     struct word w = {.p = p, .open = at};
     struct found f;
-    unsigned class;
     size_t i = from;
 
     *end = at;
     if ((!enc->bpe_chars && !make(enc)) || find(enc, p + i, n - i, &f))
         return -1;
-    class = f.class;
-    if (class == PRE_S || p[from] == '\'')
+    w.class = f.class;
+    if (w.class == PRE_S || p[from] == '\'')
         return 0;
     if (from == at ? begin(enc, &w, at, &f) : take(enc, &w, from, &f))
         return -1;
@@ -251,11 +304,13 @@ int bpechars_word(struct encoder *enc, const uint8_t *p, size_t n, size_t at, si
         if (w.known && put_ids(enc, &w, f.known))
             return -1;
         i += f.used;
+        if (w.known)
+            i = run(enc, &w, i, n);
         if (i >= n)
             break;
         if (find(enc, p + i, n - i, &f))
             return -1;
-        if (f.class != class)
+        if (f.class != w.class)
             break;
         if (take(enc, &w, i, &f))
             return -1;

@@ -29,8 +29,8 @@ void bpechars_free(struct bpe_chars *c);
 bool bpechars_can(const struct encoder *enc);
 
 /*
- * Encodes the word of the ByteLevel pattern that starts at p[at]; *end is where it ends, `at` when
- * it is one that is left to others.  ENCODER_SLACK bytes may be read behind p[n].
+ * Encodes the word of the ByteLevel pattern that starts at p[at], and others behind it; *end is
+ * where the last one ends, `at` when the first is left to others.  ENCODER_SLACK bytes may be read behind p[n].
  */
 int bpechars_word(struct encoder *enc, const uint8_t *p, size_t n, size_t at,
                   size_t *end) MUST_USE;
