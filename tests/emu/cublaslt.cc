@@ -14,6 +14,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <vector>
+
 enum { MADE = 0x6c61796f, LEAST_BIAS = 16, LEAST_WORKSPACE = 256 };
 
 struct layout {
@@ -225,6 +227,18 @@ static float element_at(const void *p, cudaDataType type, int64_t i)
                                : ((const float *)p)[i];
 }
 
+/* op(matrix) as floats, row after row, or column after column. */
+static std::vector<float> unpack(const void *p, const layout &l, bool by_rows)
+{
+    std::vector<float> all((size_t)(l.rows * l.cols));
+
+    for (uint64_t j = 0; j < l.cols; j++)
+        for (uint64_t i = 0; i < l.rows; i++)
+            all[(size_t)(by_rows ? i * l.cols + j : j * l.rows + i)] =
+                element_at(p, l.type, (int64_t)(i + j * (uint64_t)l.ld));
+    return all;
+}
+
 struct product {
     operation o;
     layout a, b, c;
@@ -236,23 +250,24 @@ struct product {
 
 static void multiply(const product &p)
 {
-    const layout &la = p.a, &lb = p.b, &lc = p.c;
+    const layout &lc = p.c;
     const bool ta = p.o.turn_a == CUBLAS_OP_T, tb = p.o.turn_b == CUBLAS_OP_T;
-    const uint64_t m = lc.rows, n = lc.cols, k = ta ? la.rows : la.cols;
+    const uint64_t m = lc.rows, n = lc.cols, k = ta ? p.a.rows : p.a.cols;
+    const std::vector<float> a = unpack(p.from_a, p.a, ta);  /* [k][m] */
+    const std::vector<float> b = unpack(p.from_b, p.b, tb);  /* [n][k] */
+    std::vector<float> sums((size_t)m);
 
     if (p.room) /* it is ours meanwhile; some of it, for speed */
         memset(p.workspace, 0xff, p.room < 4096 ? p.room : 4096);
     for (uint64_t j = 0; j < n; j++) {
+        sums.assign((size_t)m, 0);
+        for (uint64_t x = 0; x < k; x++)
+            for (uint64_t i = 0; i < m; i++)
+                sums[i] += a[x * m + i] * b[j * k + x];
         for (uint64_t i = 0; i < m; i++) {
             const int64_t at = (int64_t)(i + j * (uint64_t)lc.ld);
-            float sum = 0;
+            float sum = sums[i] * p.alpha;
 
-            for (uint64_t x = 0; x < k; x++)
-                sum += element_at(p.from_a, la.type,
-                                  (int64_t)(ta ? x + i * la.ld : i + x * la.ld)) *
-                       element_at(p.from_b, lb.type,
-                                  (int64_t)(tb ? j + x * lb.ld : x + j * lb.ld));
-            sum *= p.alpha;
             if (p.o.epilogue == CUBLASLT_EPILOGUE_BIAS)
                 sum += element_at(p.o.bias, lc.type, (int64_t)i);
             if (p.beta != 0)

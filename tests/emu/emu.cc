@@ -27,6 +27,7 @@ struct fiber {
     void *sp;
     char *stack;
     bool done;
+    unsigned exchanges; /* with the warp, so far */
     std::vector<std::vector<copy16>> copies; /* committed groups, the open one last */
 };
 
@@ -38,15 +39,16 @@ struct barrier {
 constexpr size_t STACK = 256 << 10;
 constexpr size_t ROOM = 256 << 10;
 
-thread_local emu_thread *emu_now;
-thread_local uint3 emu_block;
-thread_local dim3 emu_block_dim, emu_grid_dim;
+emu_thread *emu_now;
+uint3 emu_block;
+dim3 emu_block_dim, emu_grid_dim;
 char *emu_room;
 
 static std::vector<fiber> fibers;
 static std::vector<barrier> warps;
 static barrier block_barrier;
-static std::vector<std::vector<char>> slots; /* of each warp: 32 x 64 bytes */
+/* Of each warp 32 x 64 bytes, twice: while one is read the next exchange fills the other. */
+static std::vector<std::vector<char>> slots;
 static void *main_sp;
 static fiber *current;
 static const std::function<void()> *body;
@@ -90,7 +92,8 @@ void emu_wait(bool whole_block)
 
 char (*emu_exchange(const void *mine, size_t bytes))[64]
 {
-    char(*slot)[64] = (char(*)[64])slots[(size_t)current->t.warp].data();
+    char(*slot)[64] = (char(*)[64])slots[(size_t)current->t.warp].data() +
+                      32 * (current->exchanges++ % 2);
 
     memcpy(slot[current->t.lane], mine, bytes);
     emu_wait(false);
@@ -107,7 +110,9 @@ static void prepare(fiber *f)
         *--sp = NULL;
     f->sp = sp;
     f->done = false;
-    f->copies.assign(1, {});
+    f->exchanges = 0;
+    if (f->copies.size() != 1 || !f->copies[0].empty())
+        f->copies.assign(1, {});
 }
 
 static void run_block(const std::vector<int> &order)
@@ -174,15 +179,16 @@ static void run_kernel(dim3 grid, dim3 block, size_t room,
         rest.push_back(fibers.back());
         fibers.pop_back();
     }
+    while (slots.size() < (size_t)(n + 31) / 32)
+        slots.emplace_back(2 * 32 * 64);
     body = &kernel;
     emu_block_dim = block;
     emu_grid_dim = grid;
     for (unsigned y = 0; y < grid.y; y++) {
         for (unsigned x = 0; x < grid.x; x++) {
             emu_block = make_uint3(x, y, 0);
-            memset(emu_room, 0xff, ROOM); /* NaN, where nothing was written */
+            memset(emu_room, 0xff, room); /* NaN, where nothing was written */
             warps.assign((size_t)(n + 31) / 32, {0, 0, 0});
-            slots.assign(warps.size(), std::vector<char>(32 * 64));
             block_barrier = {0, n, 0};
             for (int i = 0; i < n; i++) {
                 fiber *f = &fibers[(size_t)i];
@@ -231,7 +237,6 @@ void emu_load_matrix(uint32_t *r, const void *p, bool turned)
         }
         r[m] = value;
     }
-    emu_wait(false);
 }
 
 static float half_of(uint32_t pair, int half)
@@ -256,7 +261,6 @@ void emu_multiply(float *c, const uint32_t *a, uint32_t b0, uint32_t b1)
                     half_of(from_b[4 + k / 8], k % 2);
         }
     }
-    emu_wait(false);
 }
 
 /* Copies happen as late as the program allows. */

@@ -48,9 +48,10 @@ struct emu_thread {
     uint3 at;
     int lane, warp;
 };
-extern thread_local emu_thread *emu_now;
-extern thread_local uint3 emu_block;
-extern thread_local dim3 emu_block_dim, emu_grid_dim;
+/* One thread of the host drives the device. */
+extern emu_thread *emu_now;
+extern uint3 emu_block;
+extern dim3 emu_block_dim, emu_grid_dim;
 extern char *emu_room; /* dynamic shared memory */
 
 #define threadIdx (emu_now->at)
@@ -74,7 +75,7 @@ template <class F, class... A> static inline std::function<void()> emu_frozen(F 
 /* Puts work into the stream. */
 void emu_submit(std::function<void()> work);
 void emu_wait(bool whole_block);
-/* 64 bytes of each lane of the warp, seen by all of them. */
+/* 64 bytes of each lane of the warp, seen by all of them until the exchange after the next. */
 char (*emu_exchange(const void *mine, size_t bytes))[64];
 
 static inline void emu_syncthreads()
@@ -93,7 +94,6 @@ template <class T> static inline T emu_shuffle(T mine, int from)
     T got;
 
     memcpy(&got, emu_exchange(&mine, sizeof mine)[from], sizeof got);
-    emu_wait(false);
     return got;
 }
 #define __shfl_xor_sync(mask, x, i) emu_shuffle(x, emu_now->lane ^ (i))
