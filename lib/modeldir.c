@@ -354,16 +354,18 @@ static int write_tensor(void *ctx, const struct model_tensor *t, struct err *e)
 static int write_weights(struct tensors *s, struct model *m, const float *params,
                          struct err *e)
 {
-    size_t *order;
+    struct safetensors_file file;
     struct buf header = {0};
+    size_t *order;
     int rc = -1;
 
     if (model_tensors(m, params, note_tensor, s, e))
         return -1;
+    file = (struct safetensors_file){s->file, s->at, s->n};
     order = mem_alloc(s->n, sizeof *order, "tensor order", e);
     s->places = mem_alloc(s->n, sizeof *s->places, "tensor places", e);
     if (!order || !s->places ||
-        safetensors_layout(s->at, s->n, s->file, &header, order, s->places, e) ||
+        safetensors_layout(&file, &header, order, s->places, e) ||
         io_write_full(s->fd, header.data, header.len, s->file, e))
         goto done;
     s->values_at = header.len;

@@ -29,8 +29,8 @@ int safetensors_list(const struct tensorfile *f, struct stored_list *l,
  * order in the file (by name, as bytes); at[i] the place of tensor i behind the header.
  */
 struct buf;
-int safetensors_layout(const struct safetensor *t, size_t n, const char *file,
-                       struct buf *header, size_t *order, uint64_t *at,
-                       struct err *e) MUST_USE;
+struct safetensors_file;
+int safetensors_layout(const struct safetensors_file *file, struct buf *header, size_t *order,
+                       uint64_t *at, struct err *e) MUST_USE;
 
 #endif

@@ -23,21 +23,21 @@ static int compare_named(const void *a, const void *b)
 }
 
 /* order: the tensors by name; two of one name are the caller's fault. */
-static int sort_names(const struct safetensor *t, size_t n, const char *file,
-                      size_t *order, struct err *e)
+static int sort_names(const struct safetensors_file *file, size_t *order, struct err *e)
 {
+    const size_t n = file->n;
     struct named *by_name = mem_alloc(n, sizeof *by_name, "tensor names", e);
 
     if (!by_name)
         return -1;
     for (size_t i = 0; i < n; i++)
-        by_name[i] = (struct named){t[i].name, i};
+        by_name[i] = (struct named){file->at[i].name, i};
     if (n)
         qsort(by_name, n, sizeof *by_name, compare_named);
     for (size_t i = 0; i < n; i++) {
         order[i] = by_name[i].i;
         if (i && strcmp(by_name[i - 1].name, by_name[i].name) == 0)
-            err_set(e, ERR_INTERNAL, "'%s': tensor '%s' would be written twice", file,
+            err_set(e, ERR_INTERNAL, "'%s': tensor '%s' would be written twice", file->name,
                     by_name[i].name);
     }
     free(by_name);
@@ -90,18 +90,18 @@ static int put_tensor(struct buf *b, const struct safetensor *t, const char *fil
     return 0;
 }
 
-int safetensors_layout(const struct safetensor *t, size_t n, const char *file,
-                       struct buf *header, size_t *order, uint64_t *at, struct err *e)
+int safetensors_layout(const struct safetensors_file *file, struct buf *header, size_t *order,
+                       uint64_t *at, struct err *e)
 {
     uint64_t end = 0, length;
 
     buf_reset(header);
-    if (sort_names(t, n, file, order, e) || buf_add(header, "\0\0\0\0\0\0\0\0", 8, e) ||
+    if (sort_names(file, order, e) || buf_add(header, "\0\0\0\0\0\0\0\0", 8, e) ||
         buf_puts(header, "{\"__metadata__\":{\"format\":\"pt\"}", e))
         return -1;
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < file->n; i++) {
         at[order[i]] = end;
-        if (put_tensor(header, &t[order[i]], file, &end, e))
+        if (put_tensor(header, &file->at[order[i]], file->name, &end, e))
             return -1;
     }
     if (buf_putc(header, '}', e))
@@ -111,31 +111,32 @@ int safetensors_layout(const struct safetensor *t, size_t n, const char *file,
             return -1;
     length = header->len - 8;
     if (length > SAFETENSORS_HEADER_MAX)
-        return err_set(e, ERR_INTERNAL, "'%s': too many tensors for one file", file);
+        return err_set(e, ERR_INTERNAL, "'%s': too many tensors for one file", file->name);
     memcpy(header->data, &length, 8);
     return 0;
 }
 
-int safetensors_write(int fd, const char *file, const struct safetensor *t, size_t n,
+int safetensors_write(int fd, const struct safetensors_file *file,
                       const float *(*fill)(void *ctx, size_t i, struct err *e), void *ctx,
                       struct err *e)
 {
-    size_t *order = mem_alloc(n, sizeof *order, "tensor order", e);
-    uint64_t *at = mem_alloc(n, sizeof *at, "tensor places", e);
+    size_t *order = mem_alloc(file->n, sizeof *order, "tensor order", e);
+    uint64_t *at = mem_alloc(file->n, sizeof *at, "tensor places", e);
     struct buf header = {0};
     int rc = -1;
 
-    if (!order || !at || safetensors_layout(t, n, file, &header, order, at, e) ||
-        io_write_full(fd, header.data, header.len, file, e))
+    if (!order || !at || safetensors_layout(file, &header, order, at, e) ||
+        io_write_full(fd, header.data, header.len, file->name, e))
         goto done;
-    for (size_t k = 0; k < n; k++) {
+    for (size_t k = 0; k < file->n; k++) {
+        const struct safetensor *t = &file->at[order[k]];
         const float *values = fill(ctx, order[k], e);
 
         if (!values) {
-            err_set(e, ERR_INTERNAL, "no values for tensor '%s'", t[order[k]].name);
+            err_set(e, ERR_INTERNAL, "no values for tensor '%s'", t->name);
             goto done;
         }
-        if (io_write_full(fd, values, (size_t)t[order[k]].n * sizeof *values, file, e))
+        if (io_write_full(fd, values, (size_t)t->n * sizeof *values, file->name, e))
             goto done;
     }
     rc = 0;

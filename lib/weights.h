@@ -45,12 +45,17 @@ struct safetensor {
     int64_t dims[2];
     int64_t n;
 };
+struct safetensors_file {
+    const char *name; /* for messages */
+    const struct safetensor *at;
+    size_t n;
+};
 /*
  * Writes a safetensors file of F32 tensors to fd: header with __metadata__
  * {"format":"pt"}, tensors in the order of their names, no holes, 8 + header a multiple
  * of 8.  fill() is called for each in that order and gives its host data.
  */
-int safetensors_write(int fd, const char *file, const struct safetensor *t, size_t n,
+int safetensors_write(int fd, const struct safetensors_file *file,
                       const float *(*fill)(void *ctx, size_t i, struct err *e), void *ctx,
                       struct err *e) MUST_USE;
 

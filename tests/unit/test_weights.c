@@ -336,7 +336,7 @@ static void writes_as_the_reference(void)
     err_clear(&e);
     fd = open(in("plain"), O_CREAT | O_WRONLY | O_TRUNC, 0666);
     CHECK(fd >= 0);
-    CHECK_MSG(safetensors_write(fd, "plain", t, 4, fill, &w, &e) == 0, "%s", e.text);
+    CHECK_MSG(safetensors_write(fd, &(struct safetensors_file){"plain", t, 4}, fill, &w, &e) == 0, "%s", e.text);
     close(fd);
     CHECK(w.calls == 4);
     ours = io_slurp(in("plain"), 1 << 20, &n, &e);
@@ -355,6 +355,15 @@ static const float *no_values(void *ctx, size_t i, struct err *err)
     return NULL;
 }
 
+static int write_some(int fd, const struct safetensor *t, size_t n,
+                      const float *(*values)(void *ctx, size_t i, struct err *err),
+                      struct to_write *w)
+{
+    const struct safetensors_file file = {"x", t, n};
+
+    return safetensors_write(fd, &file, values, w, &e);
+}
+
 static void refuses_to_write(void)
 {
     const struct safetensor twice[] = {{"a", 1, {1}, 1}, {"a", 1, {1}, 1}};
@@ -364,13 +373,13 @@ static void refuses_to_write(void)
     struct to_write w = {0};
 
     err_clear(&e);
-    CHECK(safetensors_write(fd, "x", twice, 2, fill, &w, &e) == -1 && e.code == ERR_INTERNAL);
+    CHECK(write_some(fd, twice, 2, fill, &w) == -1 && e.code == ERR_INTERNAL);
     err_clear(&e);
-    CHECK(safetensors_write(fd, "x", wrong, 1, fill, &w, &e) == -1 && e.code == ERR_INTERNAL);
+    CHECK(write_some(fd, wrong, 1, fill, &w) == -1 && e.code == ERR_INTERNAL);
     err_clear(&e);
-    CHECK(safetensors_write(fd, "x", fine, 1, no_values, NULL, &e) == -1 && e.code);
+    CHECK(write_some(fd, fine, 1, no_values, &w) == -1 && e.code);
     err_clear(&e);
-    CHECK(safetensors_write(full, "x", fine, 1, fill, &w, &e) == -1 && e.code == ERR_IO);
+    CHECK(write_some(full, fine, 1, fill, &w) == -1 && e.code == ERR_IO);
     close(fd);
     close(full);
 }
@@ -384,7 +393,7 @@ static void write_shard(const char *name, const char *tensor, float value)
     const int fd = open(in(name), O_CREAT | O_WRONLY | O_TRUNC, 0666);
 
     err_clear(&e);
-    if (fd < 0 || safetensors_write(fd, name, &t, 1, fill, &w, &e))
+    if (fd < 0 || safetensors_write(fd, &(struct safetensors_file){name, &t, 1}, fill, &w, &e))
         printf("# cannot write %s\n", name);
     close(fd);
 }
