@@ -84,7 +84,8 @@ struct model *model_open(const struct model_options *o, struct msg *msg, struct 
         params_plan(&m->params, &m->config, o->head == HEAD_MLM, e))
         goto out;
     m->plan.layer = mem_alloc((size_t)m->config.layers, sizeof *m->plan.layer, "layers", e);
-    if (m->plan.layer)
+    m->run = mem_alloc((size_t)m->params.n, sizeof *m->run, "the table of tensors", e);
+    if (m->plan.layer && m->run)
         rc = model_load(m, o, label_map, msg, e);
 out:
     free(label_map);
@@ -125,6 +126,7 @@ void model_close(struct model *m)
         m->ops.be->close(m->ops.dev);
     }
     free(m->plan.layer);
+    free(m->run);
     params_free(&m->params);
     config_free(&m->config);
     free(m);

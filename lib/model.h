@@ -75,6 +75,7 @@ struct loss_sum {
 
 struct model_update {
     double lr, beta1, beta2, eps, clip, weight_decay;
+    double layer_decay; /* the rate falls by this factor from layer to layer down; 1: it does not */
     int64_t t; /* number of this update, from 1 */
 };
 

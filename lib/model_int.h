@@ -109,6 +109,7 @@ struct model {
     void *state;       /* device: g, m, v, touched, sumsq in one piece */
     float *g, *m, *v;  /* (params.size) */
     uint8_t *touched;  /* (V) words that ever had a gradient; NULL when the decoder is tied */
+    struct param_run *run; /* (params.n) on the host: what the update treats alike */
     bool stale; /* gradients of params.once are those of the last step, to be written over */
 
     void *memory;      /* device: activations */

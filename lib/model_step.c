@@ -21,37 +21,57 @@
 
 /* ---- the update ---- */
 
-enum { MAX_RUNS = 5 };
-
-static void add_run(struct param_run *run, int *n, int64_t from, int64_t to, double decay)
+/*
+ * What the learning rate of a tensor is multiplied with: 1 for the head and the top layer,
+ * and by `decay` less for each layer further down; the embeddings are below the first (Sun
+ * et al. 2019, section 5.3.3).
+ */
+static double rate_of(const struct model *m, const struct param *t, double decay)
 {
-    const struct param_run r = {
-        .at = from, .n = to - from, .decay = (float)decay, .lr_scale = 1};
+    const enum param_group group = param_group(t->id);
+    const int layers = (int)m->config.layers;
+    const int below = group == GROUP_BASE    ? layers
+                      : group == GROUP_LAYER ? layers - 1 - t->layer
+                                             : 0;
 
-    if (from < to)
-        run[(*n)++] = r;
+    return below ? pow(decay, below) : 1;
+}
+
+static bool alike(const struct param_run *a, const struct param_run *b)
+{
+    return a->decay == b->decay && a->lr_scale == b->lr_scale && a->keep_g == b->keep_g &&
+           a->touched == b->touched;
 }
 
 /*
- * The word embedding; position and type; the linear layers, whose gradients are written over
- * and not added up from zero; an untied decoder; all vectors.
+ * Tensors that follow each other and are treated alike, as one run.  With one rate for all
+ * these are: the word embedding; position and type; the linear layers, whose gradients are
+ * written over and not added up from zero; an untied decoder; all vectors.
  */
-static int make_runs(const struct model *m, double decay, struct param_run run[MAX_RUNS])
+static int make_runs(const struct model *m, double weight_decay, double layer_decay,
+                     struct param_run *run)
 {
     const struct params *p = &m->params;
-    const struct param *word = params_find(p, PARAM_WORD, 0);
     int n = 0;
 
-    add_run(run, &n, 0, word->n, decay);
-    if (m->touched) {
-        run[0].touched = m->touched;
-        run[0].cols = word->cols;
+    for (int i = 0; i < p->n; i++) {
+        const struct param *t = &p->list[i];
+        const bool word = t->id == PARAM_WORD;
+        const struct param_run r = {
+            .at = t->at,
+            .n = t->n,
+            .decay = t->vector ? 0 : (float)weight_decay,
+            .lr_scale = (float)rate_of(m, t, layer_decay),
+            .touched = word ? m->touched : NULL,
+            .cols = word && m->touched ? t->cols : 0,
+            .keep_g = t->at >= p->linear && t->at < p->linear_end,
+        };
+
+        if (n > 0 && alike(&run[n - 1], &r))
+            run[n - 1].n = t->at + t->n - run[n - 1].at;
+        else
+            run[n++] = r;
     }
-    add_run(run, &n, word->n, p->linear, decay);
-    add_run(run, &n, p->linear, p->linear_end, decay);
-    run[n - 1].keep_g = true;
-    add_run(run, &n, p->linear_end, p->matrices, decay);
-    add_run(run, &n, p->matrices, p->size, 0);
     return n;
 }
 
@@ -64,14 +84,12 @@ static int issue_update(struct model *m, const struct model_update *u, bool stal
 {
     const struct ops *o = &m->ops;
     const struct params *p = &m->params;
-    struct param_run run[MAX_RUNS];
-    const int n_run = make_runs(m, u->weight_decay, run);
-    const struct adamw adamw = {.p = m->p,
+    const int n_sum = make_runs(m, u->weight_decay, 1, m->run);
+    struct adamw adamw = {.p = m->p,
                                 .g = m->g,
                                 .m = m->m,
                                 .v = m->v,
-                                .run = run,
-                                .n_run = n_run,
+                                .run = m->run,
                                 .beta1 = (float)u->beta1,
                                 .beta2 = (float)u->beta2,
                                 .eps = (float)u->eps,
@@ -82,10 +100,10 @@ static int issue_update(struct model *m, const struct model_update *u, bool stal
     if (stale && o->be->zero(o->dev, m->g + p->linear,
                              (size_t)(p->linear_end - p->linear) * sizeof *m->g, e))
         return -1;
-    return o->be->sqnorm(o->dev, m->g, run, n_run, m->out.sumsq, e) ||
-                   o->be->adamw(o->dev, &adamw, e)
-               ? -1
-               : 0;
+    if (o->be->sqnorm(o->dev, m->g, m->run, n_sum, m->out.sumsq, e))
+        return -1;
+    adamw.n_run = make_runs(m, u->weight_decay, u->layer_decay, m->run);
+    return o->be->adamw(o->dev, &adamw, e);
 }
 
 /* ---- a part ---- */
@@ -94,7 +112,7 @@ static int issue_update(struct model *m, const struct model_update *u, bool stal
 struct work {
     int32_t n_tok, n_seq, max_len, n_rows;
     int32_t first, stale, update;
-    float beta1, beta2, eps, clip, decay; /* of the update: in its descriptors */
+    float beta1, beta2, eps, clip, decay, layer_decay; /* of the update: in its descriptors */
 };
 _Static_assert(sizeof(struct work) <= DEV_KEY, "the key of a part's work");
 
@@ -112,7 +130,8 @@ static struct work work_of(const struct model *m, const struct pass *pass,
                            .beta2 = u ? (float)u->beta2 : 0,
                            .eps = u ? (float)u->eps : 0,
                            .clip = u ? (float)u->clip : 0,
-                           .decay = u ? (float)u->weight_decay : 0};
+                           .decay = u ? (float)u->weight_decay : 0,
+                           .layer_decay = u ? (float)u->layer_decay : 0};
 
     return w;
 }

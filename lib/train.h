@@ -34,7 +34,7 @@ struct train_options {
         *log, *problem, *mask, *truncate;
     bool init, resume, force, whole_word, elastic;
     int64_t max_len, batch, epochs, max_steps, accum, save_every, eval_every, keep, block, memory;
-    double lr, weight_decay, eps, beta1, beta2, clip, dropout, mlm_prob;
+    double lr, weight_decay, layer_decay, eps, beta1, beta2, clip, dropout, mlm_prob;
 };
 
 /* -1: not given.  finetune's defaults; mlm-pretrain changes a few. */
@@ -43,7 +43,7 @@ struct train_options {
         .common = OPT_COMMON_DEFAULTS, .schedule = "linear", .warmup = "0",              \
         .shuffle = "epoch", .mask = "80,10,10", .max_len = -1, .batch = 32, .epochs = 4, \
         .max_steps = -1, .accum = 1, .block = -1, .lr = 2e-5, .eps = 1e-8, .beta1 = 0.9, \
-        .beta2 = 0.999, .clip = 1.0, .dropout = -1, .mlm_prob = 0.15                     \
+        .beta2 = 0.999, .clip = 1.0, .layer_decay = 1, .dropout = -1, .mlm_prob = 0.15                     \
     }
 
 #define TRAIN_AT(member) offsetof(struct train_options, member)
@@ -74,6 +74,8 @@ struct train_options {
      "steps, or share of them, in which the rate rises [0]", 0, 0, 0},                   \
     {"weight-decay", 0, OPT_REAL, TRAIN_AT(weight_decay), "X",                           \
      "AdamW's, never on biases and norms [0]", 0, 0, 1e9},                               \
+    {"layer-decay", 0, OPT_REAL, TRAIN_AT(layer_decay), "X",                             \
+     "the rate of a layer is X times that of the layer above it [1]", 0, 0, 1},          \
     {"eps", 0, OPT_REAL, TRAIN_AT(eps), "X", "AdamW's epsilon [1e-8]", 0, 0, 1e9},       \
     {"beta1", 0, OPT_REAL, TRAIN_AT(beta1), "X", "AdamW's beta 1 [0.9]", 0, 0,           \
      0.9999999},                                                                         \

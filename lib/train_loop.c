@@ -286,6 +286,7 @@ static int submit(struct train *t, struct flight *f, struct step *s, size_t from
         .eps = t->o->eps,
         .clip = t->o->clip,
         .weight_decay = t->o->weight_decay,
+        .layer_decay = t->o->layer_decay,
         .t = s->number,
     };
     const struct model_part part = {.step = (uint32_t)s->number,

@@ -473,7 +473,7 @@ long() {
     finetune -q -m cut --max-steps 0 -o same all.toks
     grep -q '"bertutils_truncate": "head+tail:12"' same/config.json
     finetune -q -m cut --max-steps 0 --truncate head -o head all.toks
-    ! grep bertutils_truncate head/config.json
+    same "$(grep -c bertutils_truncate head/config.json)" 0
 }
 
 @test "--truncate: wrong words, another one when resuming" {
@@ -488,6 +488,38 @@ long() {
     rm -r out
     fails_with 2 ft -o out --save-every 2 --max-steps 4 --truncate tail --resume train.toks
     says truncate
+}
+
+@test "--layer-decay: lower layers move less, with 0 not at all" {
+    # tensors DIR: name and sum of each tensor of a layer or of the head
+    tensors() {
+        python3 - "$1/model.safetensors" <<'END'
+import hashlib, json, struct, sys
+data = open(sys.argv[1], "rb").read()
+n = struct.unpack("<Q", data[:8])[0]
+for name, t in sorted(json.loads(data[8:8 + n]).items()):
+    if name != "__metadata__":
+        a, b = t["data_offsets"]
+        print(name, hashlib.md5(data[8 + n + a:8 + n + b]).hexdigest())
+END
+    }
+    ft -o plain --epochs 1 --log plain.log train.toks
+    ft -o one --layer-decay 1 --epochs 1 train.toks
+    cmp plain/model.safetensors one/model.safetensors
+    ft -o top --layer-decay 0 --epochs 1 --log top.log train.toks
+    ft -o before --max-steps 0 train.toks
+    if cmp -s plain/model.safetensors top/model.safetensors; then false; fi
+    # The first step's loss and norm know nothing of it, the rate in the log is the top's.
+    same "$(steps top.log | head -n 1 | sed 's/,"ms".*//')" "$(steps plain.log | head -n 1 | sed 's/,"ms".*//')"
+    same "$(field lr top.log)" "$(field lr plain.log)"
+    fails_with 2 ft -o out --layer-decay 1.5 train.toks
+    fails_with 2 ft -o out --layer-decay -1 train.toks
+    command -v python3 >/dev/null || skip "no python3"
+    tensors before >before.sums
+    tensors top >top.sums
+    same "$(diff before.sums top.sums | grep -c 'layer\.0\.\|embeddings')" 0
+    [ "$(diff before.sums top.sums | grep -c '^>.*layer\.1\.')" -ge 10 ]
+    [ "$(diff before.sums top.sums | grep -c '^>.*\(pooler\|classifier\)')" -ge 3 ]
 }
 
 @test "people get the documents' lines and table" {

@@ -2,7 +2,7 @@
 /*
  * adamw: the norm of the gradient and the update, each one pass over the flat buffers.
  *
- * Up to MAX_RUNS runs go into one launch.  They are cut into chunks of CHUNK floats, a
+ * Up to MAX_RUNS runs go into one launch (more of them into more).  They are cut into chunks of CHUNK floats, a
  * block each; of rows that were never touched only the parameters are looked at, and only
  * where they decay.
  */
@@ -265,17 +265,18 @@ int cuda_adamw(struct dev *d, const struct adamw *a, struct err *e)
 {
     const adamw_arg arg = {a->p, a->g, a->m, a->v, shadow_if_any(d, a->p), a->step, a->sumsq,
                            a->beta1, a->beta2, a->eps, a->clip};
-    run_list l;
-    int64_t chunks;
+    const bool aligned = by_4(a->p) && by_4(a->g) && by_4(a->m) && by_4(a->v) &&
+                         is_aligned(arg.shadow, 8);
 
-    if (a->n_run > MAX_RUNS)
-        return err_set(e, ERR_INTERNAL, "adamw: %d runs of parameters", a->n_run);
-    chunks = list_runs(a->run, a->n_run, &l);
-    if (!by_4(a->p) || !by_4(a->g) || !by_4(a->m) || !by_4(a->v) ||
-        !is_aligned(arg.shadow, 8))
-        for (int i = 0; i < l.n; i++)
+    for (int from = 0; from < a->n_run; from += MAX_RUNS) {
+        const int left = a->n_run - from;
+        run_list l;
+        const int64_t chunks = list_runs(a->run + from, left < MAX_RUNS ? left : MAX_RUNS, &l);
+
+        for (int i = 0; i < l.n && !aligned; i++)
             l.run[i].by_4 = 0;
-    if (chunks > 0)
-        adamw_kernel<<<(unsigned)chunks, RUN_THREADS, 0, d->stream>>>(arg, l);
+        if (chunks > 0)
+            adamw_kernel<<<(unsigned)chunks, RUN_THREADS, 0, d->stream>>>(arg, l);
+    }
     return cuda_launched(d, "adamw", e);
 }

@@ -129,17 +129,21 @@ static void test_update(void)
     both("update", update_case, NULL, 1e-2);
 }
 
-/* A model's worth of parameters: two runs, one of them with rows that have no history. */
+/*
+ * A model's worth of parameters: rows of which some have no history, then many runs of odd
+ * lengths, a rate and a decay for each, as where the rate falls from layer to layer.
+ */
 static void adamw_case(const void *arg)
 {
+    enum { RUNS = 20, LENGTH = 1001 };
     const int64_t rows = *(const int64_t *)arg, cols = 96, table = rows * cols;
-    const int64_t n = table + 1001;
+    const int64_t n = table + LENGTH;
     uint8_t *touched = host((size_t)rows, 1);
     const struct mat p = weights(1, n, 0.2);
     float *g = numbers(n, 0.3), *m = numbers(n, 0.1), *v = numbers(n, 0.1);
-    struct param_run run[2] = {{.n = table, .lr_scale = 1, .cols = cols},
-                               {.at = table, .n = n - table, .decay = 0.1f, .lr_scale = 0.5f}};
-    struct adamw a = {.p = p.p, .run = run, .n_run = 2, .beta1 = 0.9f,
+    struct param_run run[RUNS] = {{.n = table, .lr_scale = 1, .cols = cols}};
+    struct param_run sum[2] = {run[0], {.at = table, .n = LENGTH, .lr_scale = 1}};
+    struct adamw a = {.p = p.p, .run = run, .n_run = RUNS, .beta1 = 0.9f,
                       .beta2 = 0.999f, .eps = 1e-8f, .clip = 1};
     double *sumsq = bytes(NULL, sizeof *sumsq);
 
@@ -151,14 +155,20 @@ static void adamw_case(const void *arg)
         v[i] = none ? 0 : fabsf(v[i]) + 1e-3f; /* a first step would be of the sign alone */
         touched[i < table ? i / cols : 0] |= i < table && !none;
     }
-    run[0].touched = bytes(touched, (size_t)rows);
+    sum[0].touched = run[0].touched = bytes(touched, (size_t)rows);
+    for (int k = 1; k < RUNS; k++) {
+        const int64_t from = LENGTH * (k - 1) / (RUNS - 1), to = LENGTH * k / (RUNS - 1);
+
+        run[k] = (struct param_run){.at = table + from, .n = to - from, .decay = 0.02f * k,
+                                    .lr_scale = powf(0.9f, k)};
+    }
     a.g = bytes(g, (size_t)n * 4);
     a.m = bytes(m, (size_t)n * 4);
     a.v = bytes(v, (size_t)n * 4);
     a.sumsq = sumsq;
     for (int t = 3; t < 6; t++) {
         a.step = step_of(1, 1e-2f, t);
-        NEED(now->b->sqnorm(now->d, a.g, run, 2, sumsq, &now->e));
+        NEED(now->b->sqnorm(now->d, a.g, sum, 2, sumsq, &now->e));
         NEED(now->b->adamw(now->d, &a, &now->e));
         NEED(now->b->put(now->d, a.g, g, (size_t)n * 4, &now->e));
     }

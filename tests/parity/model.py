@@ -13,6 +13,7 @@ import json
 import logging
 import math
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -192,22 +193,29 @@ def rate(step, steps, warmup, peak):
     return peak * max(0.0, (steps - step) / max(1, steps - warmup))
 
 
-def check_training(name, model, directory, problem, batches, out, decay=0.01):
+def groups_of(model, decay, layer_decay):
+    """Parameter groups: no decay on biases and norms, a rate of its own for every layer."""
+    layers, groups = model.config.num_hidden_layers, {}
+    for name, p in model.named_parameters():
+        bare = name.endswith("bias") or "LayerNorm" in name or "layer_norm" in name
+        layer = re.search(r"encoder\.layer\.(\d+)\.", name)
+        below = layers - 1 - int(layer[1]) if layer else layers if ".embeddings." in name else 0
+        groups.setdefault((bare, below), []).append(p)
+    return [{"params": p, "weight_decay": 0.0 if bare else decay, "scale": layer_decay ** below}
+            for (bare, below), p in groups.items()]
+
+
+def check_training(name, model, directory, problem, batches, out, decay=0.01, layer_decay=1.0):
     """Every loss, every norm, then the directory that is written."""
     steps, peak = len(batches), 1e-3
     rates = [rate(i, steps, 10, peak) for i in range(steps)]
     model.eval()
-    bare = [p for n, p in model.named_parameters()
-            if n.endswith("bias") or "LayerNorm" in n or "layer_norm" in n]
-    known = set(map(id, bare))
-    rest = [p for p in model.parameters() if id(p) not in known]
-    optimiser = torch.optim.AdamW([{"params": rest, "weight_decay": decay},
-                                   {"params": bare, "weight_decay": 0.0}], lr=peak, eps=1e-8)
+    optimiser = torch.optim.AdamW(groups_of(model, decay, layer_decay), lr=peak, eps=1e-8)
     optimiser.zero_grad()
     losses, norms = [], []
     for batch, lr in zip(batches, rates):
         for group in optimiser.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group["scale"]
         loss = model(**to_torch(model.config, batch)).loss
         loss.backward()
         norms.append(float(torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)))
@@ -215,7 +223,8 @@ def check_training(name, model, directory, problem, batches, out, decay=0.01):
         optimiser.zero_grad()
         losses.append(loss.item())
     lines = run("save", directory, {**problem, "batches": batches,
-                                    "train": {"lr": rates, "clip": 1.0, "decay": decay}}, out)
+                                    "train": {"lr": rates, "clip": 1.0, "decay": decay,
+                                              "layer_decay": layer_decay}}, out)
     ours = np.array([[float(x) for x in line.split()] for line in lines])
     worst = float(np.abs(ours[:, 0] - losses).max())
     worst_norm = float(np.abs(ours[:, 1] / norms - 1).max())
@@ -258,7 +267,7 @@ def check_opens(name, auto, directory, problem, batches, mlm):
               problem["labels"] and config["problem_type"] == PROBLEMS[problem["problem"]])
 
 
-def one_model(work, name, family, n_labels, problem, mlm, binary=False, **more):
+def one_model(work, name, family, n_labels, problem, mlm, binary=False, layer_decay=1.0, **more):
     seed = sum(map(ord, name))
     rng = np.random.default_rng(seed)
     config = config_of(family, n_labels, PROBLEMS[problem], **more)
@@ -276,7 +285,7 @@ def one_model(work, name, family, n_labels, problem, mlm, binary=False, **more):
     if not mlm:
         request["labels"] = [f"name {i}" for i in range(n_labels)]
     out = directory + "-trained"
-    check_training(name, model, directory, request, batches, out)
+    check_training(name, model, directory, request, batches, out, layer_decay=layer_decay)
     auto = AutoModelForMaskedLM if mlm else AutoModelForSequenceClassification
     check_opens(name, auto, out, request, batches[:3], mlm)
 
@@ -286,6 +295,8 @@ def random_models(work):
         for n, problem, what in ((2, 0, "single-2"), (3, 0, "single-3"), (4, 1, "multi-4"),
                                  (1, 2, "regression")):
             one_model(work, f"{family}-{what}", family, n, problem, False)
+        one_model(work, f"{family}-layer-decay", family, 2, 0, False, layer_decay=0.5)
+        one_model(work, f"{family}-mlm-decay", family, 2, 0, True, layer_decay=0.7)
         one_model(work, f"{family}-mlm", family, 2, 0, True)
         one_model(work, f"{family}-untied", family, 2, 0, True, tie_word_embeddings=False)
         one_model(work, f"{family}-binary", family, 3, 0, False, binary=True)
