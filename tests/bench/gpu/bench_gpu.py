@@ -87,15 +87,17 @@ def run_ours(setting, tool, options, notes):
     peak = watch.stop()
     if done.returncode:
         raise RuntimeError(f"{tool} ended with {done.returncode}: {done.stderr.strip()[-400:]}")
-    said = [line for line in done.stderr.splitlines() if "memory" in line]
-    notes.update({"ours_memory_announced": said[0] if said else None, "ours_device_memory_mb": peak})
+    said = [line for line in done.stderr.splitlines() if "peak memory" in line]
+    drove = [line for line in done.stderr.splitlines() if "the GPU ran" in line]
+    notes.update({"ours_memory_announced": said[0] if said else None, "ours_device_memory_mb": peak,
+                  "ours_records": drove[0] if drove else None})
     return seconds
 
 
 def train_ours(setting, tool, options, steps, notes):
     """Milliseconds a step: the median over blocks of BLOCK steps, the first ones left out."""
     log, out = setting.path("ours.jsonl"), setting.path("ours")
-    run_ours(setting, tool, [*options, "-f", "-o", out, "--max-steps", str(steps), "--log", log], notes)
+    run_ours(setting, tool, ["-v", *options, "-f", "-o", out, "--max-steps", str(steps), "--log", log], notes)
     with open(log, encoding="utf-8") as f:
         times = [line["ms"] for line in map(json.loads, f) if line["event"] == "step"]
     shutil.rmtree(out)
@@ -350,6 +352,7 @@ def watch(args, names, deadline):
         elif word == "result":
             one = json.loads(rest)
             found[one.pop("case")] = one
+            args.keep(found)
     child.wait()
     missing = [name for name in names if name not in found]
     if missing and (now in missing or not found):
@@ -361,6 +364,7 @@ def watch(args, names, deadline):
 def run_all(args):
     names, results = list(args.only or CASES), {}
     deadline = time.time() + args.limit
+    args.keep = lambda found: write(args, {**results, **found})  # who stops us keeps what is there
     while names:
         if time.time() > deadline:
             results.update({name: {"error": "not begun: the whole run was out of time"} for name in names})
@@ -429,6 +433,8 @@ def table(results, machine):
         if notes.get("ours_device_memory_mb"):
             lines.append(f"{name}: {notes['ours_device_memory_mb']} MB of the device, context included; "
                          f"{notes['ours_memory_announced']}; PyTorch, tensors alone: {notes.get('torch_memory_mb', '')}")
+        if notes.get("ours_records"):
+            lines.append(f"{name}: {notes['ours_records']}")
     return "\n".join(lines) + "\n"
 
 
@@ -468,15 +474,12 @@ def options():
     return args
 
 
-def main():
-    args = options()
-    if args.worker:
-        worker(args)
-        return 0
-    results = run_all(args)
+def write(args, results):
+    if not args.machine:
+        args.machine = describe(args)
     for r in results.values():
         summarize(r)
-    machine = describe(args)
+    machine = args.machine
     text = table(results, machine)
     os.makedirs(args.out, exist_ok=True)
     with open(os.path.join(args.out, "results.json"), "w", encoding="utf-8") as f:
@@ -484,7 +487,17 @@ def main():
         f.write("\n")
     with open(os.path.join(args.out, "table.md"), "w", encoding="utf-8") as f:
         f.write(text)
-    print(text, end="")
+    return text
+
+
+def main():
+    args = options()
+    args.machine = None
+    if args.worker:
+        worker(args)
+        return 0
+    results = run_all(args)
+    print(write(args, results), end="")
     return 1 if any("error" in r for r in results.values()) else 0
 
 
