@@ -209,6 +209,8 @@ int main(int argc, char **argv)
         return msg_finish(&m, &e);
     }
     mallopt(M_MMAP_THRESHOLD, 1 << 20); /* large buffers go back to the system at once */
+    mallopt(M_TRIM_THRESHOLD, 8 << 20); /* small ones do not: they would soon be fetched again */
+    mallopt(M_TOP_PAD, 1 << 20);
     if (rc == 0 && first == argc && isatty(STDIN_FILENO))
         rc = err_set(&e, ERR_USAGE, "nothing to read: give a FILE or pipe text into tok; see "
                      "'tok -h'");

@@ -97,10 +97,15 @@ static uint64_t hash_of(uint64_t pair)
     return pair * 0x9e3779b97f4a7c15u;
 }
 
+static size_t first_slot(const struct bpe *b, uint64_t pair)
+{
+    return (size_t)(hash_of(pair) >> 32) & (b->slots - 1);
+}
+
 /* The slot of a pair: the one that holds it, or the free one where it belongs. */
 static size_t slot_of(const struct bpe *b, uint64_t pair)
 {
-    size_t i = (size_t)(hash_of(pair) >> 32) & (b->slots - 1);
+    size_t i = first_slot(b, pair);
 
     while (b->slot[i] && b->slot[i] >> (BPE_ID_BITS + 1) != pair)
         i = (i + 1) & (b->slots - 1);
@@ -121,6 +126,14 @@ uint32_t bpe_rank(const struct bpe *b, uint32_t left, uint32_t right)
         return NO_RANK;
     /* A free slot has rank -1, which is NO_RANK. */
     return (uint32_t)(b->slot[slot_of(b, pair)] & BPE_RANK_MASK) - 1;
+}
+
+void bpe_fetch(const struct bpe *b, uint32_t left, uint32_t right)
+{
+    const uint64_t pair = pair_of(left, right);
+
+    __builtin_prefetch(&b->slot[first_slot(b, pair)], 1);
+    __builtin_prefetch(&b->filter[filter_bit(pair) / 64], 1);
 }
 
 bool bpe_slot(const struct bpe *b, size_t i, uint32_t *left, uint32_t *right)

@@ -55,6 +55,8 @@ int bpe_byte(uint32_t letter);
 int bpe_init(struct bpe *b, const struct vocabmap *v, size_t n, struct err *e) MUST_USE;
 /* Adds (left, right), which become id; rank < n. */
 void bpe_add(struct bpe *b, uint32_t left, uint32_t right, uint32_t rank, uint32_t id);
+/* Fetches the place of a pair that is to be added soon. */
+void bpe_fetch(const struct bpe *b, uint32_t left, uint32_t right);
 /* The rank of a pair of ids, UINT32_MAX when it is no merge. */
 uint32_t bpe_rank(const struct bpe *b, uint32_t left, uint32_t right);
 /* Whether place i < slots holds a merge, and of which ids. */

@@ -5,6 +5,37 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+/*
+ * The first byte from p on that ends a stretch of a string: a quote, a backslash or a control
+ * character; else `end`.  *all collects the highest bit of those before it.
+ */
+static const char *stretch_end(const char *p, const char *end, unsigned *all)
+{
+#if defined(__SSE2__)
+    for (; end - p >= 16; p += 16) {
+        const __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
+        const __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8(0x1f)), v);
+        const __m128i stop = _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('"')),
+                                                       _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'))),
+                                          control);
+        const unsigned stops = (unsigned)_mm_movemask_epi8(stop);
+        const unsigned high = (unsigned)_mm_movemask_epi8(v);
+
+        if (stops) {
+            *all |= high & (stops - 1) & ~stops;
+            return p + __builtin_ctz(stops);
+        }
+        *all |= high;
+    }
+#endif
+    for (; p < end && *p != '"' && *p != '\\' && (uint8_t)*p >= ' '; p++)
+        *all |= (uint8_t)*p & 0x80u;
+    return p;
+}
 
 void jsonscan_open(struct jsonscan *s, const char *text, size_t n, const char *name)
 {
@@ -32,12 +63,17 @@ char jsonscan_peek(struct jsonscan *s)
     return s->p < s->end ? *s->p : '\0';
 }
 
+static int wanted(const struct jsonscan *s, char c, struct err *e)
+{
+    const char what[] = {'\'', c, '\'', ' ', 'e', 'x', 'p', 'e', 'c', 't', 'e', 'd', '\0'};
+
+    return bad(s, what, e);
+}
+
 int jsonscan_take(struct jsonscan *s, char c, struct err *e)
 {
-    const char wanted[] = {'\'', c, '\'', ' ', 'e', 'x', 'p', 'e', 'c', 't', 'e', 'd', '\0'};
-
     if (jsonscan_peek(s) != c || s->p == s->end)
-        return bad(s, wanted, e);
+        return wanted(s, c, e);
     s->p++;
     return 0;
 }
@@ -119,23 +155,19 @@ static int long_string(struct jsonscan *s, const char *from, struct err *e)
         if (buf_add(&s->text, utf8, utf8_put((uint32_t)c, utf8), e))
             return -1;
         from = s->p;
-        while (s->p < s->end && *s->p != '"' && *s->p != '\\' && (uint8_t)*s->p >= ' ')
-            s->p++;
+        s->p = stretch_end(s->p, s->end, &(unsigned){0});
     }
 }
 
 int jsonscan_string(struct jsonscan *s, const char **out, size_t *n, struct err *e)
 {
-    uint8_t all = 0;
+    unsigned all = 0;
     const char *from;
 
     if (jsonscan_take(s, '"', e))
         return -1;
-    for (from = s->p; s->p < s->end; s->p++) {
-        if (*s->p == '"' || *s->p == '\\' || (uint8_t)*s->p < ' ')
-            break;
-        all |= (uint8_t)*s->p;
-    }
+    from = s->p;
+    s->p = stretch_end(s->p, s->end, &all);
     *out = from;
     *n = (size_t)(s->p - from);
     if (s->p == s->end || *s->p != '"') {
@@ -143,9 +175,9 @@ int jsonscan_string(struct jsonscan *s, const char **out, size_t *n, struct err 
             return -1;
         *out = s->text.data;
         *n = s->text.len;
-        all = 0x80;
+        all = 1;
     }
-    if (all & 0x80 && !utf8_valid((const uint8_t *)*out, *n))
+    if (all && !utf8_valid((const uint8_t *)*out, *n))
         return bad(s, "a string that is not UTF-8", e);
     s->p++;
     return 0;
@@ -252,7 +284,9 @@ int jsonscan_real(struct jsonscan *s, double *out, struct err *e)
 /* Behind the end of the string that starts at s->p. */
 static int skip_string(struct jsonscan *s, struct err *e)
 {
-    for (s->p++; s->p < s->end && *s->p != '"'; s->p++)
+    unsigned high = 0;
+
+    for (s->p++; (s->p = stretch_end(s->p, s->end, &high)) < s->end && *s->p != '"'; s->p++)
         if (*s->p == '\\' && s->end - s->p > 1)
             s->p++;
     if (s->p == s->end)

@@ -5,24 +5,51 @@
 #include "tokrules.h"
 
 #include <string.h>
+#define XXH_INLINE_ALL /* many small facts */
 #include <xxhash.h>
 
-static void hash_number(XXH3_state_t *h, uint64_t v)
+/* Small facts are hashed many at a time. */
+struct hash {
+    XXH3_state_t *state;
+    size_t n;
+    uint8_t bytes[4096];
+};
+
+static void hash_flush(struct hash *h)
+{
+    XXH3_128bits_update(h->state, h->bytes, h->n);
+    h->n = 0;
+}
+
+static void hash_bytes(struct hash *h, const void *p, size_t n)
+{
+    if (n > sizeof h->bytes - h->n)
+        hash_flush(h);
+    if (n > sizeof h->bytes) {
+        XXH3_128bits_update(h->state, p, n);
+        return;
+    }
+    if (n)
+        memcpy(h->bytes + h->n, p, n);
+    h->n += n;
+}
+
+static void hash_number(struct hash *h, uint64_t v)
 {
     uint8_t bytes[8];
 
     for (int i = 0; i < 8; i++)
         bytes[i] = (uint8_t)(v >> 8 * i);
-    XXH3_128bits_update(h, bytes, sizeof bytes);
+    hash_bytes(h, bytes, sizeof bytes);
 }
 
-static void hash_text(XXH3_state_t *h, const char *s, size_t n)
+static void hash_text(struct hash *h, const char *s, size_t n)
 {
     hash_number(h, n);
-    XXH3_128bits_update(h, s, n);
+    hash_bytes(h, s, n);
 }
 
-static void hash_template(XXH3_state_t *h, const struct template_piece *piece, int n)
+static void hash_template(struct hash *h, const struct template_piece *piece, int n)
 {
     hash_number(h, (uint64_t)n);
     for (int i = 0; i < n; i++) {
@@ -31,7 +58,7 @@ static void hash_template(XXH3_state_t *h, const struct template_piece *piece, i
     }
 }
 
-static void hash_added(XXH3_state_t *h, const struct tokenizer *t)
+static void hash_added(struct hash *h, const struct tokenizer *t)
 {
     size_t normalized = 0;
 
@@ -57,7 +84,7 @@ static void hash_added(XXH3_state_t *h, const struct tokenizer *t)
 }
 
 /* Merges are summed up, so that the order of the table does not matter. */
-static void hash_bpe(XXH3_state_t *h, const struct bpe *b)
+static void hash_bpe(struct hash *h, const struct bpe *b)
 {
     uint64_t sum[2] = {0, 0};
 
@@ -78,7 +105,7 @@ static void hash_bpe(XXH3_state_t *h, const struct bpe *b)
     hash_number(h, b->whole);
 }
 
-static void hash_chars(XXH3_state_t *h, const struct charbpe *c)
+static void hash_chars(struct hash *h, const struct charbpe *c)
 {
     const char *prefix = c->prefix ? c->prefix : "", *suffix = c->suffix ? c->suffix : "";
 
@@ -87,7 +114,7 @@ static void hash_chars(XXH3_state_t *h, const struct charbpe *c)
     hash_number(h, c->byte_fallback);
 }
 
-static void hash_unigram(XXH3_state_t *h, const struct unigram *u)
+static void hash_unigram(struct hash *h, const struct unigram *u)
 {
     hash_number(h, u->n);
     for (size_t i = 0; i < u->n; i++) {
@@ -100,7 +127,7 @@ static void hash_unigram(XXH3_state_t *h, const struct unigram *u)
     hash_number(h, u->byte_fallback);
 }
 
-static void hash_model(XXH3_state_t *h, const struct tokenizer *t)
+static void hash_model(struct hash *h, const struct tokenizer *t)
 {
     switch (t->model) {
     case TOK_WORDPIECE:
@@ -124,12 +151,12 @@ static void hash_model(XXH3_state_t *h, const struct tokenizer *t)
 
 int tokrules_hash(struct tokenizer *t, struct err *e)
 {
-    XXH3_state_t *h = XXH3_createState();
+    struct hash whole = {.state = XXH3_createState()}, *h = &whole;
     XXH128_canonical_t canonical;
 
-    if (!h)
+    if (!h->state)
         return err_oom(e, "hash", 0);
-    XXH3_128bits_reset(h);
+    XXH3_128bits_reset(h->state);
     hash_text(h, "bertutils tokenizer 1", 21);
     hash_number(h, t->model);
     for (size_t id = 0; id < t->vocab.size; id++) {
@@ -156,8 +183,9 @@ int tokrules_hash(struct tokenizer *t, struct err *e)
     hash_added(h, t);
     hash_template(h, t->template.single, t->template.n_single);
     hash_template(h, t->template.pair, t->template.n_pair);
-    XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(h));
-    XXH3_freeState(h);
+    hash_flush(h);
+    XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(h->state));
+    XXH3_freeState(h->state);
     for (size_t i = 0; i < sizeof canonical.digest; i++) {
         t->hash[2 * i] = "0123456789abcdef"[canonical.digest[i] >> 4];
         t->hash[2 * i + 1] = "0123456789abcdef"[canonical.digest[i] & 15];

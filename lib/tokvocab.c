@@ -8,6 +8,7 @@
 #include "unidata.h"
 #include "utf8.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,9 +29,11 @@ int tokrules_vocab(struct tokenizer *t, struct jsonscan *s, struct err *e)
         if (jsonscan_string(s, &token, &n, e) || jsonscan_take(s, ':', e) ||
             jsonscan_number(s, &id, e))
             return -1;
-        if (vocabmap_put(&t->vocab, token, n, id, e))
+        if (vocabmap_add(&t->vocab, token, n, id, e))
             return err_prefix(e, "'%s': ", s->name);
     }
+    if (more == 0 && vocabmap_index(&t->vocab, e))
+        return -1;
     if (more == 0 && t->vocab.entries == 0)
         return err_set(e, ERR_DATA, "'%s': the vocabulary is empty", s->name);
     return more;
@@ -68,43 +71,107 @@ int tokrules_pieces(struct tokenizer *t, struct jsonscan *s, struct err *e)
         }
     }
     buf_free(&piece);
+    if (more == 0 && vocabmap_index(&t->vocab, e))
+        return -1;
     if (more == 0 && t->unigram.n == 0)
         return err_set(e, ERR_DATA, "'%s': the vocabulary is empty", s->name);
     return more;
 }
 
-/* Adds the merge of two tokens, whose sum must be a token, too. */
-static int add_merge(struct tokenizer *t, const char *left, size_t n_left, const char *right,
-                     size_t n_right, uint32_t rank, struct buf *scratch, struct err *e)
-{
-    const int64_t a = vocabmap_id(&t->vocab, left, n_left);
-    const int64_t b = vocabmap_id(&t->vocab, right, n_right);
-    const size_t prefix = t->chars.prefix ? strlen(t->chars.prefix) : 0;
-    const size_t cut = prefix < n_right ? prefix : n_right;
-    int64_t both;
+/* Merges whose tokens are looked for together; the first has this rank. */
+enum { TOGETHER = 16, TOKENS = 3 };
+struct merges {
+    struct tokenizer *t;
+    const char *name;   /* of the file, for messages */
+    struct buf text;    /* of the pairs: the left token, the right one, what they make */
+    struct {
+        size_t at, n_left, n_right, n_both;
+        uint32_t line; /* in the file; 0: it has none */
+    } pair[TOGETHER];
+    size_t n;
+    uint32_t rank;
+};
 
-    /* The prefix of inner tokens is not within others. */
-    buf_reset(scratch);
-    if (buf_add(scratch, left, n_left, e) || buf_add(scratch, right + cut, n_right - cut, e))
-        return -1;
-    both = vocabmap_id(&t->vocab, scratch->data, scratch->len);
-    if (a < 0 || b < 0 || both < 0)
-        return err_set(e, ERR_DATA, "merge %u ('%.*s' and '%.*s') is not in the vocabulary",
-                       rank + 1, (int)(n_left < 200 ? n_left : 200), left,
-                       (int)(n_right < 200 ? n_right : 200), right);
-    bpe_add(&t->bpe, (uint32_t)a, (uint32_t)b, rank, (uint32_t)both);
+static void merges_free(struct merges *m)
+{
+    buf_free(&m->text);
+}
+
+static int bad_merge(const struct merges *m, size_t i, struct err *e)
+{
+    const char *left = m->text.data + m->pair[i].at, *right = left + m->pair[i].n_left;
+    const size_t n_left = m->pair[i].n_left, n_right = m->pair[i].n_right;
+    char line[16] = "";
+
+    if (m->pair[i].line)
+        snprintf(line, sizeof line, ":%u", m->pair[i].line);
+    return err_set(e, ERR_DATA, "%s%s%s%s merge %u ('%.*s' and '%.*s') is not in the vocabulary",
+                   *line ? "" : "'", m->name, line, *line ? ":" : "':",
+                   m->rank + (uint32_t)i + 1, (int)(n_left < 200 ? n_left : 200), left,
+                   (int)(n_right < 200 ? n_right : 200), right);
+}
+
+/* Gives the merges at hand to the model; their sums must be tokens, too. */
+static int merges_flush(struct merges *m, struct err *e)
+{
+    struct vocab_query query[TOGETHER * TOKENS];
+
+    for (size_t i = 0; i < m->n; i++) {
+        const char *left = m->text.data + m->pair[i].at, *right = left + m->pair[i].n_left;
+
+        query[TOKENS * i] = (struct vocab_query){left, m->pair[i].n_left, 0, 0};
+        query[TOKENS * i + 1] = (struct vocab_query){right, m->pair[i].n_right, 0, 0};
+        query[TOKENS * i + 2] = (struct vocab_query){right + m->pair[i].n_right,
+                                                     m->pair[i].n_both, 0, 0};
+    }
+    vocabmap_ids(&m->t->vocab, query, TOKENS * m->n);
+    for (size_t i = 0; i < m->n; i++)
+        if (query[TOKENS * i].id >= 0 && query[TOKENS * i + 1].id >= 0)
+            bpe_fetch(&m->t->bpe, (uint32_t)query[TOKENS * i].id,
+                      (uint32_t)query[TOKENS * i + 1].id);
+    for (size_t i = 0; i < m->n; i++) {
+        const struct vocab_query *q = &query[TOKENS * i];
+
+        if (q[0].id < 0 || q[1].id < 0 || q[2].id < 0)
+            return bad_merge(m, i, e);
+        bpe_add(&m->t->bpe, (uint32_t)q[0].id, (uint32_t)q[1].id, m->rank + (uint32_t)i,
+                (uint32_t)q[2].id);
+    }
+    m->rank += (uint32_t)m->n;
+    m->n = 0;
+    buf_reset(&m->text);
     return 0;
+}
+
+static int merges_add(struct merges *m, const char *left, size_t n_left, const char *right,
+                      size_t n_right, uint32_t line, struct err *e)
+{
+    /* The prefix of inner tokens is not within others. */
+    const size_t prefix = m->t->chars.prefix ? strlen(m->t->chars.prefix) : 0;
+    const size_t cut = prefix < n_right ? prefix : n_right;
+
+    m->pair[m->n].at = m->text.len;
+    m->pair[m->n].n_left = n_left;
+    m->pair[m->n].n_right = n_right;
+    m->pair[m->n].n_both = n_left + n_right - cut;
+    m->pair[m->n].line = line;
+    if (buf_add(&m->text, left, n_left, e) || buf_add(&m->text, right, n_right, e) ||
+        buf_add(&m->text, left, n_left, e) || buf_add(&m->text, right + cut, n_right - cut, e))
+        return -1;
+    return ++m->n == TOGETHER ? merges_flush(m, e) : 0;
 }
 
 /* Splits "left right" at its only space. */
 static int split_merge(const char *p, size_t n, size_t *n_left)
 {
-    const char *space = memchr(p, ' ', n);
+    size_t spaces = 0;
 
-    if (!space || memchr(space + 1, ' ', n - (size_t)(space + 1 - p)))
-        return -1;
-    *n_left = (size_t)(space - p);
-    return 0;
+    for (size_t i = 0; i < n; i++)
+        if (p[i] == ' ') {
+            *n_left = i;
+            spaces++;
+        }
+    return spaces == 1 ? 0 : -1;
 }
 
 static int no_pair(const struct jsonscan *s, uint32_t rank, struct err *e)
@@ -113,14 +180,13 @@ static int no_pair(const struct jsonscan *s, uint32_t rank, struct err *e)
 }
 
 /* A merge as "left right", or as ["left", "right"] for tokens with spaces. */
-static int read_merge(struct tokenizer *t, struct jsonscan *s, uint32_t rank,
-                      struct buf *scratch, struct buf *left, struct err *e)
+static int read_merge(struct merges *m, struct jsonscan *s, struct buf *left, struct err *e)
 {
+    const uint32_t rank = m->rank + (uint32_t)m->n;
     const bool text = jsonscan_peek(s) == '"';
     const char *p;
     size_t n, n_left;
     bool first = true;
-    int rc;
 
     buf_reset(left);
     if (!text && jsonscan_peek(s) != '[')
@@ -130,16 +196,14 @@ static int read_merge(struct tokenizer *t, struct jsonscan *s, uint32_t rank,
             return -1;
         if (split_merge(p, n, &n_left))
             return no_pair(s, rank, e);
-        rc = add_merge(t, p, n_left, p + n_left + 1, n - n_left - 1, rank, scratch, e);
-    } else {
-        if (jsonscan_take(s, '[', e) || jsonscan_more(s, ']', &first, e) <= 0 ||
-            jsonscan_string(s, &p, &n, e) || buf_add(left, p, n, e) ||
-            jsonscan_more(s, ']', &first, e) <= 0 || jsonscan_string(s, &p, &n, e) ||
-            jsonscan_take(s, ']', e))
-            return no_pair(s, rank, e);
-        rc = add_merge(t, left->data, left->len, p, n, rank, scratch, e);
+        return merges_add(m, p, n_left, p + n_left + 1, n - n_left - 1, 0, e);
     }
-    return rc ? err_prefix(e, "'%s': ", s->name) : 0;
+    if (jsonscan_take(s, '[', e) || jsonscan_more(s, ']', &first, e) <= 0 ||
+        jsonscan_string(s, &p, &n, e) || buf_add(left, p, n, e) ||
+        jsonscan_more(s, ']', &first, e) <= 0 || jsonscan_string(s, &p, &n, e) ||
+        jsonscan_take(s, ']', e))
+        return no_pair(s, rank, e);
+    return merges_add(m, left->data, left->len, p, n, 0, e);
 }
 
 /* Number of merges in a list: that of the strings, or half of it for pairs; at least so. */
@@ -154,20 +218,22 @@ static size_t count_merges(const struct jsonscan *s)
 
 int tokrules_merges(struct tokenizer *t, struct jsonscan *s, struct err *e)
 {
-    struct buf scratch = {0}, left = {0};
+    struct merges m = {.t = t, .name = s->name};
+    struct buf left = {0};
     bool first = true;
-    uint32_t rank = 0;
     int more;
 
     if (jsonscan_take(s, '[', e) || bpe_init(&t->bpe, &t->vocab, count_merges(s), e))
         return -1;
     while ((more = jsonscan_more(s, ']', &first, e)) > 0) {
-        if (read_merge(t, s, rank++, &scratch, &left, e)) {
+        if (read_merge(&m, s, &left, e)) {
             more = -1;
             break;
         }
     }
-    buf_free(&scratch);
+    if (more == 0)
+        more = merges_flush(&m, e);
+    merges_free(&m);
     buf_free(&left);
     return more;
 }
@@ -198,19 +264,20 @@ int tokrules_vocab_txt(struct tokenizer *t, const char *path, struct err *e)
         const char *end = memchr(text + at, '\n', n - at);
         const size_t len = end ? (size_t)(end - text) - at : n - at;
 
-        rc = vocabmap_put(&t->vocab, text + at, trimmed((const uint8_t *)text + at, len), id, e);
+        rc = vocabmap_add(&t->vocab, text + at, trimmed((const uint8_t *)text + at, len), id, e);
         at += len + 1;
     }
+    rc = rc || vocabmap_index(&t->vocab, e) ? -1 : 0;
     free(text);
     return rc ? err_prefix(e, "'%s': ", path) : 0;
 }
 
 int tokrules_merges_txt(struct tokenizer *t, const char *path, struct err *e)
 {
-    struct buf scratch = {0};
+    struct merges m = {.t = t, .name = path};
     size_t n, n_left, lines = 1;
     char *text = io_slurp(path, FILE_MAX, &n, e);
-    uint32_t rank = 0, line = 0;
+    uint32_t line = 0;
     int rc;
 
     if (!text)
@@ -230,10 +297,12 @@ int tokrules_merges_txt(struct tokenizer *t, const char *path, struct err *e)
             continue;
         if (split_merge(p, len, &n_left))
             rc = err_set(e, ERR_DATA, "%s:%u: not two tokens with a space between", path, line);
-        else if (add_merge(t, p, n_left, p + n_left + 1, len - n_left - 1, rank++, &scratch, e))
-            rc = err_prefix(e, "%s:%u: ", path, line);
+        else
+            rc = merges_add(&m, p, n_left, p + n_left + 1, len - n_left - 1, line, e);
     }
-    buf_free(&scratch);
+    if (rc == 0)
+        rc = merges_flush(&m, e);
+    merges_free(&m);
     free(text);
     return rc;
 }

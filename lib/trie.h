@@ -14,11 +14,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { TRIE_ROOT = 0, TRIE_NONE = UINT32_MAX };
+enum { TRIE_ROOT = 1, TRIE_NONE = UINT32_MAX };
 
 struct trie_node {
     uint32_t base;   /* where the children are; the top bit: a string ends here */
-    uint32_t parent; /* TRIE_NONE: a free place */
+    uint32_t parent; /* 0: a free place */
 };
 
 struct trie {

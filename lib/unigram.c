@@ -27,7 +27,7 @@ int unigram_add(struct unigram *u, struct vocabmap *v, const char *piece, size_t
 {
     v->keep_spelling = true;
     if (mem_grow(&u->score, &u->cap, u->n + 1, sizeof *u->score, e) ||
-        vocabmap_put(v, piece, len, u->n, e))
+        vocabmap_add(v, piece, len, u->n, e))
         return -1;
     u->score[u->n++] = score;
     return 0;
@@ -44,7 +44,7 @@ static void find_bytes(struct unigram *u, const struct vocabmap *v)
     }
 }
 
-int unigram_build(struct unigram *u, const struct vocabmap *v, struct err *e)
+int unigram_build(struct unigram *u, struct vocabmap *v, struct err *e)
 {
     struct trie_entry *entry;
     double lowest = INFINITY;
@@ -53,6 +53,8 @@ int unigram_build(struct unigram *u, const struct vocabmap *v, struct err *e)
 
     if (u->unk < 0 || (size_t)u->unk >= u->n)
         return err_set(e, ERR_DATA, "the unknown token is not in the vocabulary");
+    if (vocabmap_index(v, e))
+        return -1;
     entry = mem_alloc(u->n, sizeof *entry, "vocabulary", e);
     if (!entry)
         return -1;

@@ -41,13 +41,13 @@ struct unigram_scratch {
 void unigram_scratch_free(struct unigram_scratch *s);
 
 /*
- * Adds the piece with the next id, 0 at first.  Of two equal pieces the last one is found in
+ * Adds the piece with the next id, 0 at first, as vocabmap_add does.  Of two equal pieces the last one is found in
  * text; both ids keep their spelling.
  */
 int unigram_add(struct unigram *u, struct vocabmap *v, const char *piece, size_t len,
                 double score, struct err *e) MUST_USE;
 /* ERR_DATA when unk is no piece. */
-int unigram_build(struct unigram *u, const struct vocabmap *v, struct err *e) MUST_USE;
+int unigram_build(struct unigram *u, struct vocabmap *v, struct err *e) MUST_USE;
 void unigram_free(struct unigram *u);
 
 /* Writes the ids of a word of n bytes, at most n of them; returns how many, or -1 and *e. */

@@ -35,17 +35,34 @@ struct vocabmap {
     size_t size, cap;
     struct vocab_slot *slot; /* (slots), open addressing */
     size_t slots, entries;
+    uint32_t *added; /* (n_added) ids that vocabmap_index has not seen, in their order */
+    size_t n_added, added_cap;
     bool keep_spelling; /* ids that lost their token to a later one still show it */
 };
 
 void vocabmap_free(struct vocabmap *v);
-/* Makes room for about n tokens, which saves growing step by step. */
+/* Makes room for about n tokens more, which saves growing step by step. */
 int vocabmap_reserve(struct vocabmap *v, size_t n, struct err *e) MUST_USE;
 /* Gives a token an id; -1 and *e when out of memory or the id is over VOCAB_MAX_ID. */
 int vocabmap_put(struct vocabmap *v, const char *token, size_t len, uint64_t id,
                  struct err *e) MUST_USE;
+/*
+ * The same for a token that is found only after vocabmap_index: many tokens are sooner in the
+ * table together than one by one, each of which would wait for memory.
+ */
+int vocabmap_add(struct vocabmap *v, const char *token, size_t len, uint64_t id,
+                 struct err *e) MUST_USE;
+int vocabmap_index(struct vocabmap *v, struct err *e) MUST_USE;
 /* The id of a token, or -1. */
 int64_t vocabmap_id(const struct vocabmap *v, const char *token, size_t len);
+/* The ids of n tokens, looked for together. */
+struct vocab_query {
+    const char *token;
+    size_t len;
+    uint64_t hash; /* set by vocabmap_ids, as is the id */
+    int64_t id;    /* or -1 */
+};
+void vocabmap_ids(const struct vocabmap *v, struct vocab_query *query, size_t n);
 /* The token of an id and its length, or NULL. */
 const char *vocabmap_token(const struct vocabmap *v, uint32_t id, size_t *len);
 
