@@ -11,16 +11,8 @@
 #include "utf8.h"
 
 #include <string.h>
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#endif
 
-enum { BLOCK = 64, LONG_UNIT = 512 };
-
-/* One bit a byte: part of a word, punctuation, not for this path (else: a blank). */
-struct masks {
-    uint64_t word, punct, other;
-};
+enum { BLOCK = BYTE_BLOCK, LONG_UNIT = 512 };
 
 /* Of ASCII: blanks that separate words. */
 static bool is_blank(uint8_t c)
@@ -39,61 +31,6 @@ static bool is_other(uint8_t c)
 {
     return c >= 0x7f || (c < ' ' && !is_blank(c));
 }
-
-#if defined(__SSE2__)
-static __m128i in_range(__m128i v, char low, char high)
-{
-    return _mm_and_si128(_mm_cmpgt_epi8(v, _mm_set1_epi8((char)(low - 1))),
-                         _mm_cmplt_epi8(v, _mm_set1_epi8((char)(high + 1))));
-}
-
-static struct masks classify(const uint8_t *p, uint8_t *lower, bool fold)
-{
-    struct masks m = {0, 0, 0};
-
-    for (int i = 0; i < BLOCK; i += 16) {
-        const __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(p + i));
-        const __m128i upper = in_range(v, 'A', 'Z');
-        const __m128i low = _mm_or_si128(v, _mm_and_si128(upper, _mm_set1_epi8(0x20)));
-        const __m128i word = _mm_or_si128(in_range(low, 'a', 'z'), in_range(v, '0', '9'));
-        const __m128i blank = _mm_or_si128(
-            _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8(' ')),
-                         _mm_cmpeq_epi8(v, _mm_set1_epi8('\t'))),
-            _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('\n')),
-                         _mm_cmpeq_epi8(v, _mm_set1_epi8('\r'))));
-        /* As signed bytes all from 0x80 on are below the space, too. */
-        const __m128i control = _mm_or_si128(_mm_cmplt_epi8(v, _mm_set1_epi8(' ')),
-                                             _mm_cmpeq_epi8(v, _mm_set1_epi8(0x7f)));
-        const __m128i other = _mm_andnot_si128(blank, control);
-        const __m128i rest = _mm_or_si128(_mm_or_si128(word, blank), other);
-
-        _mm_storeu_si128((__m128i *)(void *)(lower + i), fold ? low : v);
-        m.word |= (uint64_t)(uint16_t)_mm_movemask_epi8(word) << i;
-        m.other |= (uint64_t)(uint16_t)_mm_movemask_epi8(other) << i;
-        m.punct |= (uint64_t)(uint16_t)~_mm_movemask_epi8(rest) << i;
-    }
-    return m;
-}
-#else
-static struct masks classify(const uint8_t *p, uint8_t *lower, bool fold)
-{
-    struct masks m = {0, 0, 0};
-
-    for (int i = 0; i < BLOCK; i++) {
-        const uint8_t c = p[i];
-        const uint64_t bit = (uint64_t)1 << i;
-
-        lower[i] = fold && c >= 'A' && c <= 'Z' ? c | 0x20 : c;
-        if (is_word(c))
-            m.word |= bit;
-        else if (is_other(c))
-            m.other |= bit;
-        else if (!is_blank(c))
-            m.punct |= bit;
-    }
-    return m;
-}
-#endif
 
 /* Whether a text may be cut before the code point at p: words and marks never go across it. */
 static bool may_cut(const struct encoder *enc, const uint8_t *p, size_t n)
@@ -122,7 +59,7 @@ static size_t unit_end(const struct encoder *enc, const uint8_t *p, size_t n, si
  * Gives the words that end in the first `bits` bytes of the block to the model, and each
  * punctuation character as a word.
  */
-static int block_words(struct encoder *enc, struct bert_scan *s, struct masks m, unsigned bits)
+static int block_words(struct encoder *enc, struct bert_scan *s, struct bert_masks m, unsigned bits)
 {
     const uint64_t below = bits == BLOCK ? UINT64_MAX : ((uint64_t)1 << bits) - 1;
     const uint64_t word = m.word & below, punct = m.punct & below;
@@ -174,14 +111,14 @@ static int block(struct encoder *enc, struct bert_scan *s)
     const uint8_t *from = s->p + s->at;
     unsigned bits = BLOCK;
     uint8_t tail[BLOCK];
-    struct masks m;
+    struct bert_masks m;
 
     if (s->n - s->at < BLOCK) {
         memset(tail, ' ', sizeof tail);
         memcpy(tail, from, s->n - s->at);
         from = tail;
     }
-    m = classify(from, s->lower + s->at, enc->t->bert_lower);
+    enc->bytes->bert(from, s->lower + s->at, enc->t->bert_lower, &m);
     if (m.other)
         bits = (unsigned)__builtin_ctzll(m.other);
     if (block_words(enc, s, m, bits))

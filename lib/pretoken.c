@@ -95,8 +95,7 @@ static size_t run_end(const uint8_t *p, size_t n, size_t at, unsigned class)
     return at;
 }
 
-/* The length of 's 't 'm 'd 're 've 'll at an apostrophe, or 0. */
-static size_t contraction(const uint8_t *p, size_t n)
+size_t pre_contraction(const uint8_t *p, size_t n)
 {
     if (n < 2)
         return 0;
@@ -122,7 +121,7 @@ size_t pre_gpt2_end(const uint8_t *p, size_t n, size_t at)
     unsigned class = class_at(p, n, at, &used);
 
     if (p[at] == '\'') {
-        const size_t len = contraction(p + at, n - at);
+        const size_t len = pre_contraction(p + at, n - at);
 
         if (len)
             return at + len;

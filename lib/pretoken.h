@@ -83,16 +83,7 @@ extern const uint8_t pre_class[256];
 /* Where the word of the ByteLevel pattern that starts at p[at] ends; at < n. */
 size_t pre_gpt2_end(const uint8_t *p, size_t n, size_t at);
 
-/* The same, with the most usual words (ASCII letters, perhaps behind a space) told here. */
-static inline size_t pre_gpt2_fast(const uint8_t *p, size_t n, size_t at)
-{
-    size_t i = at + (p[at] == ' ');
-
-    if (i == n || pre_class[p[i]] != PRE_L)
-        return pre_gpt2_end(p, n, at);
-    for (i++; i < n && pre_class[p[i]] == PRE_L;)
-        i++;
-    return i < n && pre_class[p[i]] == PRE_HIGH ? pre_gpt2_end(p, n, at) : i;
-}
+/* The length of 's 't 'm 'd 're 've 'll at the apostrophe p[0], or 0. */
+size_t pre_contraction(const uint8_t *p, size_t n);
 
 #endif

@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "tokencode.h"
 #include "bpechars.h"
+#include "gpt2scan.h"
 #include "unidata.h"
 #include "utf8.h"
 
 #include <stdlib.h>
 #include <sys/mman.h>
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#endif
 
 /* Bytes of work space that are not kept for the next text, and of a text normalized at once. */
 enum { LARGE = 1 << 20, NORMAL_PIECE = 64 << 10 };
@@ -50,6 +48,7 @@ struct encoder *encoder_new(const struct tokenizer *t, struct err *e)
         return NULL;
     enc->t = t;
     enc->specials = true;
+    enc->bytes = byteclass_best();
     if (encoder_memory(enc, MEMO_BYTES, e)) {
         encoder_free(enc);
         return NULL;
@@ -231,50 +230,6 @@ int encoder_flush(struct encoder *enc)
             memo_store(q->m, &q->key, q->tag, out, from);
     }
     return 0;
-}
-
-/* How many of the 16 bytes at p are letters of ASCII from the first on. */
-static unsigned letters_at(const uint8_t *p)
-{
-#if defined(__SSE2__)
-    const __m128i v = _mm_or_si128(_mm_loadu_si128((const __m128i *)(const void *)p),
-                                   _mm_set1_epi8(0x20));
-    const __m128i letter = _mm_and_si128(_mm_cmpgt_epi8(v, _mm_set1_epi8('a' - 1)),
-                                         _mm_cmplt_epi8(v, _mm_set1_epi8('z' + 1)));
-
-    return (unsigned)__builtin_ctz(~(unsigned)_mm_movemask_epi8(letter));
-#else
-    unsigned n = 0;
-
-    while (n < 16 && pre_class[p[n]] == PRE_L)
-        n++;
-    return n;
-#endif
-}
-
-/* The words of the ByteLevel pattern; ENCODER_SLACK bytes may be read behind p[n]. */
-static int gpt2_words(struct encoder *enc, const uint8_t *p, size_t n)
-{
-    const bool chars = bpechars_can(enc);
-
-    for (size_t at = 0, end; at < n; at = end) {
-        const size_t from = at + (p[at] == ' ');
-        const unsigned letters = letters_at(p + from);
-
-        end = from + letters;
-        if (letters == 0 || letters == 16 || end >= n || p[end] >= 0x80) {
-            if (chars && end < n && p[end] >= 0x80) {
-                if (bpechars_word(enc, p, n, at, &end))
-                    return -1;
-                if (end > at)
-                    continue;
-            }
-            end = pre_gpt2_fast(p, n, at);
-        }
-        if (encoder_queue(enc, p + at, end - at, 0))
-            return -1;
-    }
-    return encoder_flush(enc);
 }
 
 /* The words of a piece that the steps before the last one made. */

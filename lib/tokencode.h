@@ -11,6 +11,7 @@
 #ifndef BERTUTILS_TOKENCODE_H
 #define BERTUTILS_TOKENCODE_H
 
+#include "byteclass.h"
 #include "presplit.h"
 #include "tokrules.h"
 
@@ -52,6 +53,7 @@ struct word_queue {
 
 struct encoder {
     const struct tokenizer *t;
+    const struct byteclass *bytes; /* the best; tests take all in turn */
     struct memo_entry *memo; /* (1 << (64 - memo_shift), 2), 64-byte aligned */
     unsigned memo_shift;
     void *memo_memory;

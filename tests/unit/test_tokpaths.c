@@ -7,7 +7,7 @@
 #include "io.h"
 #include "mem.h"
 #include "test.h"
-#include "tokrules.h"
+#include "tokencode.h"
 #include "utf8.h"
 
 #include <stdlib.h>
@@ -74,9 +74,21 @@ static bool same(const struct tok_ids *a, const struct tok_ids *b)
                                           memcmp(a->start, b->start, a->n) == 0));
 }
 
+static size_t versions(void)
+{
+    size_t n = 0;
+
+    while (byteclass_get(n))
+        n++;
+    return n;
+}
+
 typedef int maker(struct buf *text, uint64_t *state, struct err *e);
 
-/* Texts by an encoder that remembers and by one that is watched; false: they differ. */
+/*
+ * Texts by an encoder that remembers, with each instruction set in turn, and by one that is
+ * watched; false: they differ.
+ */
 static bool agree(const struct tokenizer *t, maker *make, size_t texts, uint64_t seed)
 {
     struct err e = {0};
@@ -97,6 +109,7 @@ static bool agree(const struct tokenizer *t, maker *make, size_t texts, uint64_t
         memcpy(copy, text.data, text.len);
         copy = realloc(copy, text.len ? text.len : 1);
         a.n = b.n = 0;
+        fast->bytes = byteclass_get(i % versions());
         ok = copy && encoder_encode(fast, copy, text.len, &a, &e) == 0 &&
              encoder_encode(slow, copy, text.len, &b, &e) == 0 && same(&a, &b);
         if (!ok)
@@ -121,6 +134,32 @@ static bool all_ways(const char *dir, size_t texts)
         printf("# %s %s\n", dir, e.text);
     tokenizer_free(t);
     return ok;
+}
+
+/* Every version against plain C, the last one. */
+static void instruction_sets(void)
+{
+    const size_t n = versions();
+    uint64_t state = 5;
+
+    for (int round = 0; round < 20000; round++) {
+        uint8_t text[BYTE_BLOCK], lower[2][BYTE_BLOCK];
+        struct bert_masks bert[2] = {{0}};
+        struct gpt2_masks gpt2[2] = {{0}};
+
+        for (size_t i = 0; i < BYTE_BLOCK; i++)
+            text[i] = (uint8_t)(round < 4 ? (size_t)round * BYTE_BLOCK + i : below(&state, 256));
+        byteclass_get(n - 1)->bert(text, lower[0], round % 2, &bert[0]);
+        byteclass_get(n - 1)->gpt2(text, &gpt2[0]);
+        for (size_t i = 0; i + 1 < n; i++) {
+            byteclass_get(i)->bert(text, lower[1], round % 2, &bert[1]);
+            byteclass_get(i)->gpt2(text, &gpt2[1]);
+            CHECK_MSG(memcmp(lower[0], lower[1], BYTE_BLOCK) == 0 &&
+                          memcmp(&bert[0], &bert[1], sizeof bert[0]) == 0 &&
+                          memcmp(&gpt2[0], &gpt2[1], sizeof gpt2[0]) == 0,
+                      "%s, round %d", byteclass_get(i)->name, round);
+        }
+    }
 }
 
 static void golden_tokenizers(void)
@@ -251,6 +290,7 @@ static void merges_across_characters(void)
 
 int main(void)
 {
+    RUN(instruction_sets);
     RUN(golden_tokenizers);
     RUN(merges_across_characters);
     if (io_exists(MODELS "minilm-l6/tokenizer.json"))
