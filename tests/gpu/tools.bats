@@ -162,11 +162,11 @@ near() {
         export EMU_MEMORY=20000000
         fails_with 70 ft --device cuda --batch 400 --max-steps 1 -o no train.toks
     else
-        # 8,000 texts of 62 tokens at once, in a model so wide that no GPU has room for them
-        sed -e "s/\"hidden_size\": $WIDTH/\"hidden_size\": 4096/; s/\"num_hidden_layers\": 2/\"num_hidden_layers\": 24/" \
-            -e "s/\"num_attention_heads\": $((WIDTH / 64))/\"num_attention_heads\": 64/" base/config.json >config.wide
+        # 8,000 texts of 62 tokens at once, in a model like BERT-large: some 400 GB
+        sed -e "s/\"hidden_size\": $WIDTH/\"hidden_size\": 1024/; s/\"num_hidden_layers\": 2/\"num_hidden_layers\": 24/" \
+            -e "s/\"num_attention_heads\": $((WIDTH / 64))/\"num_attention_heads\": 16/" base/config.json >config.wide
         cp -rL base wide && cp config.wide wide/config.json
-        sed -i 's/"intermediate_size": [0-9]*/"intermediate_size": 8192/' wide/config.json
+        sed -i 's/"intermediate_size": [0-9]*/"intermediate_size": 4096/' wide/config.json
         awk 'BEGIN { for (i = 0; i < 8000; i++) { t = i % 2; for (k = 0; k < 61; k++) t = t (k ? " a" : "\ta"); print t } }' |
             tok -m wide --label 1 --text 2 -o long.toks
         fails_with 70 finetune -q -m wide --init --device cuda --batch 8000 --max-steps 1 -o no long.toks
