@@ -55,6 +55,11 @@ static size_t unit_end(const struct encoder *enc, const uint8_t *p, size_t n, si
     return at;
 }
 
+static unsigned first_bit(uint64_t mask)
+{
+    return (unsigned)__builtin_ctzll(mask);
+}
+
 /*
  * Gives the words that end in the first `bits` bytes of the block to the model, and each
  * punctuation character as a word.
@@ -64,23 +69,22 @@ static int block_words(struct encoder *enc, struct bert_scan *s, struct bert_mas
     const uint64_t below = bits == BLOCK ? UINT64_MAX : ((uint64_t)1 << bits) - 1;
     const uint64_t word = m.word & below, punct = m.punct & below;
     const uint64_t before = word << 1 | (s->open != NOT_OPEN);
+    const uint8_t *const lower = s->lower + s->at;
     uint64_t start = (word & ~before) | punct;
     uint64_t end = ((~word & before) | punct << 1) & below;
+    const size_t at = s->at;
 
-    while (end) {
-        const size_t last = s->at + (unsigned)__builtin_ctzll(end);
-
-        if (s->open == NOT_OPEN) {
-            s->open = s->at + (unsigned)__builtin_ctzll(start);
-            start &= start - 1;
-        }
-        if (encoder_queue(enc, s->lower + s->open, last - s->open, 0))
+    if (end && s->open != NOT_OPEN) {
+        if (encoder_queue(enc, s->lower + s->open, at + first_bit(end) - s->open, 0))
             return -1;
         s->open = NOT_OPEN;
         end &= end - 1;
     }
+    for (; end; end &= end - 1, start &= start - 1)
+        if (encoder_queue(enc, lower + first_bit(start), first_bit(end) - first_bit(start), 0))
+            return -1;
     if (start)
-        s->open = s->at + (unsigned)__builtin_ctzll(start);
+        s->open = at + first_bit(start);
     if (bits && punct >> (bits - 1) & 1) {
         if (encoder_queue(enc, s->lower + s->open, 1, 0))
             return -1;

@@ -194,6 +194,31 @@ static int flush_watched(struct encoder *enc, const struct word_queue *queue, un
     return 0;
 }
 
+/* A word that the memo does not know. */
+static int new_word(struct encoder *enc, const struct queued *q)
+{
+    struct tok_ids *out = enc->out;
+    const size_t from = out->n;
+
+    if (q->tag & MEMO_RAW ? raw_text(enc, q) : encoder_model(enc, q->p, q->n))
+        return -1;
+    if ((q->tag & (MEMO_RAW | MEMO_INNER)) == MEMO_INNER)
+        out->start[from] = 0;
+    if (q->m)
+        memo_store(q->m, &q->key, q->tag, out, from);
+    return 0;
+}
+
+/* The entry of a word, or NULL. */
+static inline const struct memo_entry *known(const struct queued *q)
+{
+    if (!q->m)
+        return NULL;
+    if (memo_holds(q->m, &q->key, q->tag))
+        return q->m;
+    return memo_holds(q->m + 1, &q->key, q->tag) ? q->m + 1 : NULL;
+}
+
 int encoder_flush(struct encoder *enc)
 {
     struct word_queue *queue = &enc->queue[enc->level];
@@ -204,32 +229,30 @@ int encoder_flush(struct encoder *enc)
     if (enc->watcher)
         return flush_watched(enc, queue, n);
     for (unsigned i = 0; i < n; i++) {
-        const struct queued *q = &queue->at[i];
-        const size_t from = out->n;
+        size_t at = out->n;
 
-        if (encoder_room(enc, MEMO_IDS))
+        /* Room for all at once, and places in registers, until a word is not known. */
+        if (encoder_room(enc, (n - i) * MEMO_IDS))
             return -1;
-        if (q->m && memo_holds(q->m, &q->key, q->tag)) {
-            memo_emit(q->m, out);
-            continue;
+        for (uint32_t *const id = out->id; i < n; i++) {
+            const struct queued *q = &queue->at[i];
+            const struct memo_entry *m = known(q);
+
+            if (m) {
+                memo_emit(m, id + at, out->start + at);
+                at += m->n;
+            } else if (!q->p) {
+                id[at] = (uint32_t)q->n;
+                out->start[at++] = 1;
+            } else {
+                break;
+            }
         }
-        if (q->m && memo_holds(q->m + 1, &q->key, q->tag)) {
-            memo_emit(q->m + 1, out);
-            continue;
-        }
-        if (!q->p) {
-            out->id[out->n] = (uint32_t)q->n;
-            out->start[out->n++] = 1;
-            continue;
-        }
-        if (q->tag & MEMO_RAW ? raw_text(enc, q) : encoder_model(enc, q->p, q->n))
+        out->n = at;
+        if (i < n && new_word(enc, &queue->at[i]))
             return -1;
-        if ((q->tag & (MEMO_RAW | MEMO_INNER)) == MEMO_INNER)
-            out->start[from] = 0;
-        if (q->m)
-            memo_store(q->m, &q->key, q->tag, out, from);
     }
-    return 0;
+    return out->n > enc->end ? encoder_too_many(enc) : 0;
 }
 
 /* The words of a piece that the steps before the last one made. */

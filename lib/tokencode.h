@@ -130,20 +130,19 @@ static inline bool memo_holds(const struct memo_entry *m, const struct memo_key 
             (uint64_t)(m->tag ^ tag)) == 0;
 }
 
-/* Appends an entry's ids; there is room for MEMO_IDS. */
-static inline void memo_emit(const struct memo_entry *m, struct tok_ids *out)
+/* Writes an entry's ids and starts; there is room for MEMO_IDS. */
+static inline void memo_emit(const struct memo_entry *m, uint32_t *id, uint8_t *start)
 {
-    uint32_t *id = out->id + out->n;
-    uint8_t *start = out->start + out->n;
+    /* Four bits become four bytes. */
+    const uint32_t four = (m->starts & 15) * 0x204081u & 0x1010101u;
 
     memcpy(id, m->id, 4 * sizeof *id);
     for (unsigned i = 0; i < 4; i++)
-        start[i] = m->starts >> i & 1;
+        start[i] = (uint8_t)(four >> 8 * i);
     for (unsigned i = 4; i < m->n; i++) {
         id[i] = m->id[i];
         start[i] = m->starts >> i & 1;
     }
-    out->n += m->n;
 }
 
 /* Remembers the ids written since out->n was `from`, when there are few enough, in m[0]. */
