@@ -4,17 +4,18 @@
  *
  * Two families.  attn_plain.cu does fp32 and any head up to ATTN_WIDTH_MAX wide, a warp a
  * query or key.  attn.cu and attn_bwd.cu do bf16 with heads of 32, 64, 96 and 128 by the
- * matrix instruction m16n8k16: a warp has 16 queries (or keys), rows of the other side
- * come through shared memory.  Sequences up to ATTN_SHORT places are a warp's each, so
- * that a block holds several heads and nobody waits for another; of longer ones a block
- * has ATTN_TILE queries (or keys) of a head.
+ * matrix instruction m16n8k16: a warp has ROWS times 16 queries (or keys), rows of the
+ * other side come through shared memory.  Sequences up to ATTN_SHORT places are a warp's
+ * each, so that a block holds several heads and nobody waits for another; of longer ones a
+ * block has ATTN_WARPS * 16 * ROWS queries (or keys) of a head.  ROWS is 2 where the
+ * registers allow it: each row that is read from shared memory then serves twice.
  */
 #ifndef BERTUTILS_CUDA_ATTN_CUH
 #define BERTUTILS_CUDA_ATTN_CUH
 
 #include "common.cuh"
 
-constexpr int ATTN_WIDTH_MAX = 256, ATTN_SHORT = 64, ATTN_TILE = 64, ATTN_WARPS = 4;
+constexpr int ATTN_WIDTH_MAX = 256, ATTN_SHORT = 32, ATTN_TILE = 64, ATTN_WARPS = 4;
 constexpr int ATTN_THREADS = ATTN_WARPS * WARP, ATTN_ROOM = 96 << 10;
 constexpr float LOG2E = 1.4426950408889634f;
 
@@ -24,12 +25,15 @@ struct attn_arg {
     float *lse;          /* (A, T) or NULL */
     const void *dy;      /* backward, (T, H) */
     void *dqkv;          /* (T, 3H) */
-    float *delta;        /* (A, T): dy · y of each query and head */
+    float *delta;        /* (A, T): dy · y of each query and head; attn_plain.cu */
+    float2 *stats;       /* (A, T): lse in powers of 2, and dy · y before dropout's scale */
+    uint16_t *dropped;   /* (A, groups, T): of 16 keys those that a query drops, or NULL */
     const int32_t *cu;
     const struct row_id *row;
     int64_t ldq, ldy, lddy, lddq, n_tok, tasks;
     int heads, width, h; /* h: of all heads */
-    int tiles, rows; /* tiles of the longest sequence; rows of shared memory of a warp */
+    int tiles, rows;     /* tiles of the longest sequence; rows of a warp's matrices */
+    int groups;          /* of 16 places, in the longest sequence */
     float scale;
     struct drop_arg drop;
 };
@@ -43,10 +47,6 @@ static inline int64_t attn_places(const struct attn *a)
 
 int attn_plain(struct dev *d, const struct attn *a, struct err *e);
 int attn_plain_bwd(struct dev *d, const struct attn_bwd *b, struct err *e);
-/* a.delta, in scratch. */
-int attn_delta(struct dev *d, const struct attn *f, const struct mat *dy, attn_arg *a,
-               struct err *e);
-
 /* Whether the matrix instructions do this one: bf16, a width of theirs, rows by 16 bytes.
  */
 bool attn_is_fast(const struct dev *d, const struct attn *a);
@@ -55,16 +55,31 @@ static inline bool attn_rows_fit(const struct mat *m)
     return m->ld % 8 == 0 && is_aligned(m->p, 16);
 }
 
-/* Calls f with the width as an integral constant. */
-template <class F> static inline void by_head_width(int64_t width, F f)
+template <class F, class D> static inline void by_drop(bool drop, F f, D width)
+{
+    if (drop)
+        f(width, std::true_type());
+    else
+        f(width, std::false_type());
+}
+
+/* Calls f with the width and whether there is dropout, as integral constants. */
+template <class F> static inline void by_head(int64_t width, bool drop, F f)
 {
     switch (width) {
-    case 32: f(std::integral_constant<int, 32>()); break;
-    case 64: f(std::integral_constant<int, 64>()); break;
-    case 96: f(std::integral_constant<int, 96>()); break;
-    case 128: f(std::integral_constant<int, 128>()); break;
+    case 32: by_drop(drop, f, std::integral_constant<int, 32>()); break;
+    case 64: by_drop(drop, f, std::integral_constant<int, 64>()); break;
+    case 96: by_drop(drop, f, std::integral_constant<int, 96>()); break;
+    case 128: by_drop(drop, f, std::integral_constant<int, 128>()); break;
     default: break;
     }
+}
+
+/* How often a warp has 16 rows, for sequences so long and heads so wide. */
+template <int D> constexpr int ROWS_MOST = D <= 64 ? 2 : 1;
+static inline bool attn_rows_once(int64_t places)
+{
+    return places <= ATTN_WARPS * 16;
 }
 
 /* More dynamic shared memory than a kernel gets unasked. */
@@ -105,10 +120,26 @@ __device__ inline head head_at(const attn_arg &a, int seq, int index)
     return h;
 }
 
-/* The offset of query i in its record; behind the end any will do. */
-__device__ inline uint32_t query_offset(const attn_arg &a, const head &h, int i)
+/* The offset of query i in its record: those of a sequence follow each other. */
+__device__ inline uint32_t query_offset(const head &h, int i)
 {
-    return i < h.n ? a.row[h.first + i].offset : 0;
+    return h.base + (uint32_t)i;
+}
+
+/* The sum over the four lanes that share rows of a result. */
+__device__ inline float quad_sum(float x)
+{
+    x += __shfl_xor_sync(0xffffffffu, x, 1);
+    return x + __shfl_xor_sync(0xffffffffu, x, 2);
+}
+
+/* 2^x, to 22 bits; what would be denormal is 0. */
+__device__ inline float exp2_approx(float x)
+{
+    float y;
+
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
 }
 
 /* ---- the matrix instruction ---- */
@@ -149,6 +180,13 @@ __device__ inline void multiply(float (&c)[4], const uint32_t (&a)[4], uint32_t 
 /* Rows are padded by 16 bytes, so that the 8 rows of a matrix lie in different banks. */
 template <int D> constexpr int ROW_LD = D + 8;
 
+/* Rows of a head: place r is row r - shift, and zeros where that is not in 0..n-1. */
+struct head_rows {
+    const bf16 *p;
+    int64_t ld;
+    int shift, n;
+};
+
 __device__ inline void copy_16(void *to, const void *from, bool there)
 {
     asm volatile(
@@ -157,42 +195,56 @@ __device__ inline void copy_16(void *to, const void *from, bool there)
         : "memory");
 }
 
+__device__ inline void copy_8(void *to, const void *from, bool there)
+{
+    asm volatile(
+        "cp.async.ca.shared.global [%0], [%1], 8, %2;" ::"r"(shared_address(to)),
+        "l"(from), "r"(there ? 8 : 0)
+        : "memory");
+}
+
 __device__ inline void copy_commit()
 {
     asm volatile("cp.async.commit_group;" ::: "memory");
 }
 
-/* Waits until at most N of the committed groups are on their way. */
-template <int N> __device__ inline void copy_wait()
+/* Waits until all that this thread copies is there; the other threads' needs a barrier. */
+__device__ inline void copy_wait()
 {
-    asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory");
+    asm volatile("cp.async.wait_group 0;" ::: "memory");
 }
 
-/*
- * Starts copying `rows` rows of D columns to shared memory: row r is row place + r -
- * shift of `from`, zeros where that is not in 0..n-1.  By `threads` threads, of which
- * this is one.
- */
-template <int D> __device__ inline void copy_rows(bf16 *to, const bf16 *from, int64_t ld,
-                                                  int place, int shift, int n, int rows,
-                                                  int thread, int threads)
+/* Starts copying places place..place+rows-1; `thread` is one of THREADS that do it. */
+template <int D, int THREADS> __device__ inline void
+copy_rows(bf16 *to, const head_rows &from, int place, int rows, int thread)
 {
-    for (int i = thread; i < rows * (D / 8); i += threads) {
-        const int r = i / (D / 8), c = i % (D / 8) * 8, at = place + r - shift;
-        const bool there = at >= 0 && at < n;
+    constexpr int PIECES = D / 8, STEP = THREADS / PIECES; /* pieces of 16 bytes in a row */
+    const int first = thread / PIECES, c = thread % PIECES * 8;
+    int at = place + first - from.shift;
+    const bf16 *p = from.p + at * from.ld + c;
 
-        copy_16(to + r * ROW_LD<D> + c, from + (there ? at : 0) * ld + c, there);
+    if (first >= STEP) /* 96 columns leave some threads without work */
+        return;
+    to += first * ROW_LD<D> + c;
+#pragma unroll 4
+    for (int r = first; r < rows; r += STEP) {
+        const bool there = (unsigned)at < (unsigned)from.n;
+
+        copy_16(to, there ? p : from.p, there);
+        at += STEP;
+        p += STEP * from.ld;
+        to += STEP * ROW_LD<D>;
     }
 }
 
 /* A (16, D) operand straight from memory: rows at..at+15 of 0..n-1, zeros outside. */
-template <int D> __device__ inline void
-load_operand(uint32_t (&a)[D / 16][4], const bf16 *from, int64_t ld, int at, int n)
+template <int D> __device__ inline void load_operand(uint32_t (&a)[D / 16][4],
+                                                     const head_rows &from, int at)
 {
-    const int lane = threadIdx.x % WARP, r0 = at + lane / 4, r1 = r0 + 8;
-    const bool is0 = r0 >= 0 && r0 < n, is1 = r1 >= 0 && r1 < n;
-    const bf16 *p0 = from + (is0 ? r0 : 0) * ld + 2 * (lane % 4);
-    const bf16 *p1 = from + (is1 ? r1 : 0) * ld + 2 * (lane % 4);
+    const int lane = threadIdx.x % WARP, r0 = at - from.shift + lane / 4, r1 = r0 + 8;
+    const bool is0 = r0 >= 0 && r0 < from.n, is1 = r1 >= 0 && r1 < from.n;
+    const bf16 *p0 = from.p + (is0 ? r0 : 0) * from.ld + 2 * (lane % 4);
+    const bf16 *p1 = from.p + (is1 ? r1 : 0) * from.ld + 2 * (lane % 4);
 
 #pragma unroll
     for (int k = 0; k < D / 16; k++) {
@@ -203,31 +255,66 @@ load_operand(uint32_t (&a)[D / 16][4], const bf16 *from, int64_t ld, int at, int
     }
 }
 
-/* c (16, 16) = a (16, D) rowsᵀ, rows (16, D) in shared memory. */
+/* A (16, D) operand from 16 rows of shared memory. */
 template <int D>
-__device__ inline void times_rows_turned(float (&c)[2][4], const uint32_t (&a)[D / 16][4],
-                                         const bf16 *rows)
+__device__ inline void take_operand(uint32_t (&a)[D / 16][4], const bf16 *rows)
+{
+    const int lane = threadIdx.x % WARP;
+    const bf16 *p = rows + lane % 16 * ROW_LD<D> + lane / 16 * 8;
+
+#pragma unroll
+    for (int k = 0; k < D / 16; k++)
+        load_matrix(a[k], p + 16 * k);
+}
+
+/* c[m] (16, 16) = a[m] (16, D) rowsᵀ, rows (16, D) in shared memory. */
+template <int D, int M> __device__ inline void
+times_rows_turned(float (&c)[M][2][4], const uint32_t (&a)[M][D / 16][4], const bf16 *rows)
 {
     const int lane = threadIdx.x % WARP;
     const bf16 *p = rows + (lane % 8 + lane / 16 * 8) * ROW_LD<D> + lane / 8 % 2 * 8;
 
 #pragma unroll
-    for (int i = 0; i < 8; i++)
-        c[i / 4][i % 4] = 0;
+    for (int i = 0; i < 8 * M; i++)
+        c[i / 8][i / 4 % 2][i % 4] = 0;
 #pragma unroll
     for (int k = 0; k < D / 16; k++) {
         uint32_t b[4];
 
         load_matrix(b, p + 16 * k);
-        multiply(c[0], a[k], b[0], b[1]);
-        multiply(c[1], a[k], b[2], b[3]);
+#pragma unroll
+        for (int m = 0; m < M; m++) {
+            multiply(c[m][0], a[m][k], b[0], b[1]);
+            multiply(c[m][1], a[m][k], b[2], b[3]);
+        }
     }
 }
 
-/* c (16, D) += a (16, 16) rows, rows (16, D) in shared memory. */
-template <int D>
-__device__ inline void times_rows(float (&c)[D / 8][4], const uint32_t (&a)[4],
-                                  const bf16 *rows)
+/* c (16, 16) = a (16, D) rowsᵀ, both in shared memory. */
+template <int D> __device__ inline void
+shared_times_turned(float (&c)[2][4], const bf16 *a, const bf16 *rows)
+{
+    const int lane = threadIdx.x % WARP;
+    const bf16 *p = rows + (lane % 8 + lane / 16 * 8) * ROW_LD<D> + lane / 8 % 2 * 8;
+
+    a += lane % 16 * ROW_LD<D> + lane / 16 * 8;
+#pragma unroll
+    for (int i = 0; i < 8; i++)
+        c[i / 4][i % 4] = 0;
+#pragma unroll
+    for (int k = 0; k < D / 16; k++) {
+        uint32_t own[4], b[4];
+
+        load_matrix(own, a + 16 * k);
+        load_matrix(b, p + 16 * k);
+        multiply(c[0], own, b[0], b[1]);
+        multiply(c[1], own, b[2], b[3]);
+    }
+}
+
+/* c[m] (16, D) += a[m] (16, 16) rows, rows (16, D) in shared memory. */
+template <int D, int M> __device__ inline void
+times_rows(float (&c)[M][D / 8][4], const uint32_t (&a)[M][4], const bf16 *rows)
 {
     const int lane = threadIdx.x % WARP;
     const bf16 *p = rows + lane % 16 * ROW_LD<D> + lane / 16 * 8;
@@ -237,8 +324,11 @@ __device__ inline void times_rows(float (&c)[D / 8][4], const uint32_t (&a)[4],
         uint32_t b[4];
 
         load_matrix_turned(b, p + 16 * k);
-        multiply(c[2 * k], a, b[0], b[1]);
-        multiply(c[2 * k + 1], a, b[2], b[3]);
+#pragma unroll
+        for (int m = 0; m < M; m++) {
+            multiply(c[m][2 * k], a[m], b[0], b[1]);
+            multiply(c[m][2 * k + 1], a[m], b[2], b[3]);
+        }
     }
 }
 
@@ -253,9 +343,9 @@ __device__ inline void as_operand(uint32_t (&a)[4], const float (&c0)[4],
 }
 
 /* Writes a result (16, D), each half of its rows times its factor, to rows of 0..n-1. */
-template <int D> __device__ inline void store_result(bf16 *to, int64_t ld,
-                                                     const float (&c)[D / 8][4], int at,
-                                                     int n, float factor0, float factor1)
+template <int D>
+__device__ inline void store_result(bf16 *to, int64_t ld, const float (&c)[D / 8][4],
+                                    int at, int n, float2 factor)
 {
     const int lane = threadIdx.x % WARP, r0 = at + lane / 4, r1 = r0 + 8;
     bf16 *p = to + 2 * (lane % 4);
@@ -264,11 +354,56 @@ template <int D> __device__ inline void store_result(bf16 *to, int64_t ld,
     for (int k = 0; k < D / 8; k++) {
         if (r0 >= 0 && r0 < n)
             *(uint32_t *)(p + r0 * ld + 8 * k) =
-                pack_bf16(c[k][0] * factor0, c[k][1] * factor0);
+                pack_bf16(c[k][0] * factor.x, c[k][1] * factor.x);
         if (r1 >= 0 && r1 < n)
             *(uint32_t *)(p + r1 * ld + 8 * k) =
-                pack_bf16(c[k][2] * factor1, c[k][3] * factor1);
+                pack_bf16(c[k][2] * factor.y, c[k][3] * factor.y);
     }
+}
+
+/* Of two stages of two tiles. */
+template <int D>
+constexpr size_t TILES_BYTES = 4 * ATTN_TILE * ROW_LD<D> * sizeof(bf16);
+
+/*
+ * A pair of matrices through shared memory, ATTN_TILE rows at a time: while one tile is
+ * used the next is on its way, and one barrier a tile tells that the one has come and that
+ * nobody needs the room of the other any more.  more(stage, place) starts what else
+ * belongs to a tile; f(stage, tile, place) uses it, by all threads;
+ * the second tile lies behind the first.
+ */
+template <int D, class More, class F>
+__device__ static inline void each_tile(bf16 *room, const head_rows &first,
+                                        const head_rows &second, More more, F f)
+{
+    constexpr int SIZE = ATTN_TILE * ROW_LD<D>;
+    const int places = first.n + first.shift;
+    const auto start = [&](int place) {
+        const int stage = place / ATTN_TILE & 1;
+        bf16 *to = room + stage * 2 * SIZE;
+
+        copy_rows<D, ATTN_THREADS>(to, first, place, ATTN_TILE, threadIdx.x);
+        copy_rows<D, ATTN_THREADS>(to + SIZE, second, place, ATTN_TILE, threadIdx.x);
+        more(stage, place);
+        copy_commit();
+    };
+
+    start(0);
+    for (int place = 0; place < places; place += ATTN_TILE) {
+        const int stage = place / ATTN_TILE & 1;
+
+        copy_wait();
+        __syncthreads();
+        if (place + ATTN_TILE < places)
+            start(place + ATTN_TILE);
+        f(stage, (const bf16 *)room + stage * 2 * SIZE, place);
+    }
+}
+
+/* Whether a tile of places has no place without a key. */
+__device__ inline bool is_full(const head &h, int place, int rows)
+{
+    return place >= h.shift && place + rows <= h.n + h.shift;
 }
 
 /* ---- dropout in fragments; see index.h ---- */

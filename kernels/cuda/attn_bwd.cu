@@ -6,157 +6,287 @@
  * and dv one over the queries, so every sum is made by one warp in one order and nothing
  * is added with atomics; scores and dy vᵀ are computed twice for that.
  *
- *     p = exp(s scale - lse)    ds = p (dp keep - delta) scale    dp = dy vᵀ
+ *     p = exp(s scale - lse)    ds = p (dp keep - dy · y) scale    dp = dy vᵀ
  *     dq = ds k    dk = dsᵀ q    dv = (p keep)ᵀ dy
+ *
+ * keep is 0 or dropout's scale.  What all of a sum is multiplied with is left for its end:
+ * ds is made of dp where it is kept and of (dy · y) / dropout's scale.  The first pass
+ * leaves what dropout drops to the second one, a bit each, if there is room: drawing it
+ * takes longer than the products.
  */
 #include "attn.cuh"
 
-__device__ static inline void clear(float (&c)[4])
+template <int M, int N> __device__ static inline void clear(float (&c)[M][N][4])
 {
-    c[0] = c[1] = c[2] = c[3] = 0;
+#pragma unroll
+    for (int i = 0; i < M * N * 4; i++)
+        c[i / 4 / N][i / 4 % N][i % 4] = 0;
 }
+
+/*
+ * The queries or keys of a warp, and the places of the other side that they meet: rows of
+ * them, by 16, in two matrices that lie so far apart.
+ */
+struct tile_at {
+    int own, place, rows, apart;
+};
 
 /* ---- dq: rows are queries, columns keys ---- */
 
-template <int D> struct query_side {
-    uint32_t q[D / 16][4], dy[D / 16][4];
-    float dq[D / 8][4];
-    float lse[2], delta[2]; /* of rows lane / 4 and lane / 4 + 8; lse in powers of 2 */
-    uint32_t offset;
+/* M times 16 queries. */
+template <int D, int M> struct query_side {
+    uint32_t q[M][D / 16][4], dy[M][D / 16][4];
+    float dq[M][D / 8][4];
+    float2 stats[M][2]; /* attn_arg.stats of rows lane / 4 and lane / 4 + 8 */
 };
 
-template <int D> __device__ static inline void
-begin_queries(query_side<D> &f, const attn_arg &a, const head &h, int query)
+__device__ static inline float dot_pair(uint32_t a, uint32_t b)
 {
-    const int lane = threadIdx.x % WARP;
+    return __uint_as_float(a << 16) * __uint_as_float(b << 16) +
+           __uint_as_float(a & 0xffff0000u) * __uint_as_float(b & 0xffff0000u);
+}
 
-    load_operand<D>(f.q, (const bf16 *)a.qkv + h.first * a.ldq + h.index * D, a.ldq,
-                    query, h.n);
-    load_operand<D>(f.dy, (const bf16 *)a.dy + h.first * a.lddy + h.index * D, a.lddy,
-                    query, h.n);
+/* The stats of the 16 queries at `query`, whose dy and y are given, and dq = 0. */
+template <int D, int M>
+__device__ static inline void begin_queries(query_side<D, M> &f, const attn_arg &a,
+                                            const head &h, const uint32_t (&y)[D / 16][4],
+                                            int m, int query)
+{
+    const float keep = a.drop.scale > 0 ? 1 / a.drop.scale : 0;
+    float sum[2] = {0, 0};
+
 #pragma unroll
-    for (int i = 0; i < D / 8; i++)
-        clear(f.dq[i]);
+    for (int k = 0; k < D / 16; k++) {
+        sum[0] += dot_pair(f.dy[m][k][0], y[k][0]) + dot_pair(f.dy[m][k][2], y[k][2]);
+        sum[1] += dot_pair(f.dy[m][k][1], y[k][1]) + dot_pair(f.dy[m][k][3], y[k][3]);
+    }
+#pragma unroll
     for (int r = 0; r < 2; r++) {
-        const int i = query + lane / 4 + 8 * r;
-        const int64_t at = h.index * a.n_tok + h.first + i;
+        const int i = query + (int)(threadIdx.x % WARP) / 4 + 8 * r;
+        const float delta = quad_sum(sum[r]) * keep;
 
-        f.lse[r] = i < h.n ? a.lse[at] * LOG2E : INFINITY; /* behind the end p is 0 */
-        f.delta[r] = i < h.n ? a.delta[at] : 0;
+        /* Behind the end p is 0. */
+        f.stats[m][r] =
+            i < h.n ? make_float2(a.lse[h.index * a.n_tok + h.first + i] * LOG2E, delta)
+                    : make_float2(INFINITY, 0);
     }
-    f.offset = a.drop.on ? query_offset(a, h, query + attn_draw_row(lane)) : 0;
 }
 
-/* 16 queries against the keys at places place..place+rows-1. */
-template <int D>
-__device__ static inline void step_queries(query_side<D> &f, const attn_arg &a,
-                                           const head &h, const bf16 *k, const bf16 *v,
-                                           int place, int rows)
+/* Stores the stats where `to` has those of the sequence's first query. */
+template <int D, int M> __device__ static inline void
+store_stats(const query_side<D, M> &f, float2 *to, int query, int n)
 {
     const int lane = threadIdx.x % WARP;
 
-    for (int g = 0; g < rows; g += 16) {
-        float s[2][4], dp[2][4];
-        uint32_t ds[4];
-
-        times_rows_turned<D>(s, f.q, k + g * ROW_LD<D>);
-        times_rows_turned<D>(dp, f.dy, v + g * ROW_LD<D>);
 #pragma unroll
-        for (int i = 0; i < 2; i++) {
-            uint32_t w[4] = {};
+    for (int i = 0; i < 2 * M; i++)
+        if (lane % 4 == 0 && query + lane / 4 + 8 * i < n)
+            to[query + lane / 4 + 8 * i] = f.stats[i / 2][i % 2];
+}
 
-            if (a.drop.on)
-                draw_words(w, h, f.offset, place + g + 8 * i);
+__device__ static inline uint16_t *dropped_at(const attn_arg &a, const head &h, int place)
+{
+    return a.dropped + ((int64_t)h.index * a.groups + place / 16) * a.n_tok + h.first;
+}
+
+/* Of the keys at t.place those that the queries drop; each lane of four has some bits. */
+template <int M> __device__ static inline void
+store_dropped(const uint32_t (&bits)[M][2], const attn_arg &a, const head &h,
+              const tile_at &t)
+{
+    const int lane = threadIdx.x % WARP;
+    uint16_t *to = dropped_at(a, h, t.place);
+
 #pragma unroll
-            for (int c = 0; c < 4; c++) {
-                const int at = place + g + 8 * i + 2 * (lane % 4) + c % 2;
-                const bool there = at >= h.shift && at < h.n + h.shift;
-                const float p = exp2f(s[i][c] * (a.scale * LOG2E) - f.lse[c / 2]);
-                const float keep = !a.drop.on                ? 1
-                                   : w[c] < a.drop.threshold ? 0
-                                                             : a.drop.scale;
+    for (int i = 0; i < 2 * M; i++) {
+        const int query = t.own + 8 * i + lane / 4;
+        uint32_t all = bits[i / 2][i % 2];
 
-                s[i][c] = there ? p * (dp[i][c] * keep - f.delta[c / 2]) * a.scale : 0;
-            }
-        }
-        as_operand(ds, s[0], s[1]);
-        times_rows<D>(f.dq, ds, k + g * ROW_LD<D>);
+        all |= __shfl_xor_sync(0xffffffffu, all, 1);
+        all |= __shfl_xor_sync(0xffffffffu, all, 2);
+        if (lane % 4 == 0 && query < h.n)
+            to[query] = (uint16_t)all;
     }
 }
 
-template <int D>
-__device__ static inline void finish_queries(const query_side<D> &f, const attn_arg &a,
-                                             const head &h, int query)
+/*
+ * dp becomes ds: M times 16 queries, 16 keys.  FULL: all are keys.  Places without a key
+ * have rows of zeros, for which p may be infinite.
+ */
+template <int M, bool FULL, bool DROP, class Stats>
+__device__ static inline void soften_queries(float (&s)[M][2][4], float (&dp)[M][2][4],
+                                             const attn_arg &a, const head &h,
+                                             const Stats &stats, const tile_at &t)
 {
-    store_result<D>((bf16 *)a.dqkv + h.first * a.lddq + h.index * D, a.lddq, f.dq, query,
-                    h.n, 1, 1);
+    const int lane = threadIdx.x % WARP;
+    uint32_t bits[M][2] = {};
+
+#pragma unroll
+    for (int i = 0; i < 2 * M; i++) {
+        const int m = i / 2, half = i % 2, place = t.place + 8 * half;
+        uint32_t w[4];
+
+        if (DROP)
+            draw_words(w, h, query_offset(h, t.own + 16 * m + attn_draw_row(lane)), place);
+#pragma unroll
+        for (int c = 0; c < 4; c++) {
+            const int column = 8 * half + 2 * (lane % 4) + c % 2, at = t.place + column;
+            const float2 row = stats[m][c / 2];
+            const float p = exp2_approx(fmaf(s[m][half][c], a.scale * LOG2E, -row.x));
+            const bool drop = DROP && w[c] < a.drop.threshold;
+            const float ds = p * ((drop ? 0 : dp[m][half][c]) - row.y);
+
+            bits[m][c / 2] |= drop ? 1u << column : 0;
+            dp[m][half][c] = FULL || (at >= h.shift && at < h.n + h.shift) ? ds : 0;
+        }
+    }
+    if (DROP && a.dropped)
+        store_dropped(bits, a, h, t);
+}
+
+/* The queries of f against the keys of a tile. */
+template <int D, int M, bool FULL, bool DROP> __device__ static inline void
+step_queries(query_side<D, M> &f, const attn_arg &a, const head &h, const bf16 *k,
+             const tile_at &t)
+{
+    const bf16 *v = k + t.apart;
+
+#pragma unroll 1
+    for (int g = 0; g < t.rows; g += 16) {
+        float s[M][2][4], dp[M][2][4];
+        uint32_t ds[M][4];
+
+        times_rows_turned<D, M>(s, f.q, k + g * ROW_LD<D>);
+        times_rows_turned<D, M>(dp, f.dy, v + g * ROW_LD<D>);
+        soften_queries<M, FULL, DROP>(s, dp, a, h, f.stats,
+                                      {t.own, t.place + g, 16, 0});
+#pragma unroll
+        for (int m = 0; m < M; m++)
+            as_operand(ds[m], dp[m][0], dp[m][1]);
+        times_rows<D, M>(f.dq, ds, k + g * ROW_LD<D>);
+    }
+}
+
+template <int D, int M> __device__ static inline void
+finish_queries(const query_side<D, M> &f, const attn_arg &a, const head &h, int query)
+{
+    const float factor = a.scale * a.drop.scale;
+
+#pragma unroll
+    for (int m = 0; m < M; m++)
+        store_result<D>((bf16 *)a.dqkv + h.first * a.lddq + h.index * D, a.lddq, f.dq[m],
+                        query + 16 * m, h.n, make_float2(factor, factor));
 }
 
 /* ---- dk and dv: rows are keys, columns queries ---- */
 
+/* Whether v stays in registers, or is read from shared memory each time. */
+template <int D> constexpr bool HOLDS_V = D <= 96;
+
 template <int D> struct key_side {
-    uint32_t k[D / 16][4], v[D / 16][4];
-    float dk[D / 8][4], dv[D / 8][4];
+    uint32_t k[1][D / 16][4], v[1][HOLDS_V<D> ? D / 16 : 1][4];
+    float dk[1][D / 8][4], dv[1][D / 8][4];
+    const bf16 *rows; /* of v, in shared memory */
 };
 
-/* The 16 keys at places place..place+15. */
 template <int D>
-__device__ static inline void begin_keys(key_side<D> &f, const attn_arg &a, const head &h,
-                                         int place)
+__device__ static inline void begin_keys(key_side<D> &f, const bf16 *v)
 {
-    const bf16 *k = (const bf16 *)a.qkv + h.first * a.ldq + a.h + h.index * D;
+    f.rows = v;
+    clear(f.dk);
+    clear(f.dv);
+}
 
-    load_operand<D>(f.k, k, a.ldq, place - h.shift, h.n);
-    load_operand<D>(f.v, k + a.h, a.ldq, place - h.shift, h.n);
+/* c (16, 16) = v (16, D) rowsᵀ */
+template <int D> __device__ static inline void
+times_v(float (&c)[1][2][4], const key_side<D> &f, const bf16 *rows)
+{
+    if constexpr (HOLDS_V<D>)
+        times_rows_turned<D, 1>(c, f.v, rows);
+    else
+        shared_times_turned<D>(c[0], f.rows, rows);
+}
+
+/* Where dropout comes from. */
+enum { DROP_NONE, DROP_DRAWN, DROP_KEPT };
+
+/* Bit 4 i + c: whether value c of a lane is dropped; rows are keys, columns queries. */
+template <int DROP> __device__ static inline uint32_t
+find_dropped(const attn_arg &a, const head &h, const tile_at &t)
+{
+    const int lane = threadIdx.x % WARP;
+    uint32_t drop = 0;
+
 #pragma unroll
-    for (int i = 0; i < D / 8; i++) {
-        clear(f.dk[i]);
-        clear(f.dv[i]);
+    for (int i = 0; i < 2; i++) {
+        const int query = t.place + 8 * i;
+
+        if (DROP == DROP_DRAWN) {
+            uint32_t w[4];
+
+            draw_words_turned(w, h, query_offset(h, query + attn_turn_column(lane)), t.own);
+#pragma unroll
+            for (int c = 0; c < 4; c++)
+                drop |= w[c] < a.drop.threshold ? 1u << (4 * i + c) : 0;
+        }
+        if (DROP == DROP_KEPT) {
+            const uint16_t *from = dropped_at(a, h, t.own);
+
+#pragma unroll
+            for (int c = 0; c < 2; c++) {
+                const int at = query + 2 * (lane % 4) + c;
+                const uint32_t bits = (at < h.n ? (uint32_t)from[at] : 0) >> lane / 4;
+
+                drop |= (bits & 1) << (4 * i + c) | (bits >> 8 & 1) << (4 * i + c + 2);
+            }
+        }
+    }
+    return drop;
+}
+
+/*
+ * s becomes p keep, dp ds: 16 keys and 16 queries, whose stats are given.  Queries behind
+ * the end have zeros in all, and so has what is made of them.
+ */
+__device__ static inline void soften_keys(float (&s)[2][4], float (&dp)[2][4], float unit,
+                                          const float2 *stats, uint32_t dropped)
+{
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+        const float4 two = *(const float4 *)(stats + 8 * i + 2 * (threadIdx.x % 4));
+
+#pragma unroll
+        for (int c = 0; c < 4; c++) {
+            const float lse = c % 2 ? two.z : two.x, delta = c % 2 ? two.w : two.y;
+            const float p = exp2_approx(fmaf(s[i][c], unit, -lse));
+            const bool drop = dropped >> (4 * i + c) & 1;
+
+            s[i][c] = drop ? 0 : p;
+            dp[i][c] = p * ((drop ? 0 : dp[i][c]) - delta);
+        }
     }
 }
 
-/* The 16 keys at `place` against queries query..query+rows-1. */
-template <int D> __device__ static inline void step_keys(key_side<D> &f,
-                                                         const attn_arg &a, const head &h,
-                                                         const bf16 *q, const bf16 *dy,
-                                                         int place, int query, int rows)
+/* The keys of f against the queries of a tile. */
+template <int D, int DROP> __device__ static inline void
+step_keys(key_side<D> &f, const attn_arg &a, const head &h, const bf16 *q,
+          const float2 *stats, const tile_at &t)
 {
-    const int lane = threadIdx.x % WARP;
-    const float *lse = a.lse + h.index * a.n_tok + h.first;
-    const float *delta = a.delta + h.index * a.n_tok + h.first;
+    const bf16 *dy = q + t.apart;
 
-    for (int g = 0; g < rows; g += 16) {
-        float s[2][4], dp[2][4];
-        uint32_t operand[4];
+#pragma unroll 1
+    for (int g = 0; g < t.rows; g += 16) {
+        float s[1][2][4], dp[1][2][4];
+        uint32_t operand[1][4];
+        const uint32_t drop = find_dropped<DROP>(a, h, {t.own, t.place + g, 16, 0});
 
-        times_rows_turned<D>(s, f.k, q + g * ROW_LD<D>);
-        times_rows_turned<D>(dp, f.v, dy + g * ROW_LD<D>);
-#pragma unroll
-        for (int i = 0; i < 2; i++) {
-            const int column = query + g + 8 * i;
-            uint32_t w[4] = {};
-
-            if (a.drop.on)
-                draw_words_turned(
-                    w, h, query_offset(a, h, column + attn_turn_column(lane)), place);
-#pragma unroll
-            for (int c = 0; c < 4; c++) {
-                const int at = column + 2 * (lane % 4) + c % 2;
-                const bool there = at < h.n;
-                const float top = there ? lse[at] * LOG2E : INFINITY;
-                const float p = exp2f(s[i][c] * (a.scale * LOG2E) - top);
-                const float keep = !a.drop.on                ? 1
-                                   : w[c] < a.drop.threshold ? 0
-                                                             : a.drop.scale;
-
-                s[i][c] = p * keep;
-                dp[i][c] = p * (dp[i][c] * keep - (there ? delta[at] : 0)) * a.scale;
-            }
-        }
-        as_operand(operand, s[0], s[1]);
-        times_rows<D>(f.dv, operand, dy + g * ROW_LD<D>);
-        as_operand(operand, dp[0], dp[1]);
-        times_rows<D>(f.dk, operand, q + g * ROW_LD<D>);
+        times_rows_turned<D, 1>(s, f.k, q + g * ROW_LD<D>);
+        times_v(dp, f, dy + g * ROW_LD<D>);
+        soften_keys(s[0], dp[0], a.scale * LOG2E, stats + g, drop);
+        as_operand(operand[0], s[0][0], s[0][1]);
+        times_rows<D, 1>(f.dv, operand, dy + g * ROW_LD<D>);
+        as_operand(operand[0], dp[0][0], dp[0][1]);
+        times_rows<D, 1>(f.dk, operand, q + g * ROW_LD<D>);
     }
 }
 
@@ -164,112 +294,173 @@ template <int D> __device__ static inline void
 finish_keys(const key_side<D> &f, const attn_arg &a, const head &h, int place)
 {
     bf16 *k = (bf16 *)a.dqkv + h.first * a.lddq + a.h + h.index * D;
+    const float factor = a.scale * a.drop.scale;
 
-    store_result<D>(k, a.lddq, f.dk, place - h.shift, h.n, 1, 1);
-    store_result<D>(k + a.h, a.lddq, f.dv, place - h.shift, h.n, 1, 1);
+    store_result<D>(k, a.lddq, f.dk[0], place - h.shift, h.n, make_float2(factor, factor));
+    store_result<D>(k + a.h, a.lddq, f.dv[0], place - h.shift, h.n,
+                    make_float2(a.drop.scale, a.drop.scale));
 }
 
 /* ---- kernels ---- */
 
-/*
- * A pair of matrices through shared memory, ATTN_TILE rows at a time, two tiles deep;
- * f(tile, second tile, first row, rows) for each.  Rows are places 0..places-1, shift of
- * them empty.
- */
-template <int D, class F>
-__device__ static inline void each_tile(bf16 *room, const bf16 *first, int64_t ld_first,
-                                        const bf16 *second, int64_t ld_second, int shift,
-                                        int n, F f)
+__device__ static inline int rows_left(int places, int place)
 {
-    constexpr int SIZE = ATTN_TILE * ROW_LD<D>;
-    const int places = n + shift;
+    const int left = places - place;
 
-    for (int t = -1; t * ATTN_TILE < places; t++) {
-        const int next = (t + 1) * ATTN_TILE, left = places - t * ATTN_TILE;
-        bf16 *to = room + ((t + 1) & 1) * 2 * SIZE, *now = room + (t & 1) * 2 * SIZE;
+    return left < ATTN_TILE ? (left + 15) / 16 * 16 : ATTN_TILE;
+}
 
-        if (next < places) {
-            copy_rows<D>(to, first, ld_first, next, shift, n, ATTN_TILE, threadIdx.x,
-                         ATTN_THREADS);
-            copy_rows<D>(to + SIZE, second, ld_second, next, shift, n, ATTN_TILE,
-                         threadIdx.x, ATTN_THREADS);
-        }
-        copy_commit();
-        if (t < 0)
-            continue;
-        copy_wait<1>();
-        __syncthreads();
-        f(now, now + SIZE, t * ATTN_TILE,
-          left < ATTN_TILE ? (left + 15) / 16 * 16 : ATTN_TILE);
-        __syncthreads();
+/*
+ * dq of long sequences, and stats.  Grid: a block for every ATTN_WARPS * 16 M queries of
+ * each head of each sequence; a warp has 16 M of them.  CPU: attn_bwd_head.
+ */
+template <int D, int M, bool DROP>
+static __global__ void __launch_bounds__(ATTN_THREADS, M > 1 ? 2 : 1)
+    dq_kernel(const attn_arg a)
+{
+    extern __shared__ __align__(16) char room[];
+    const attn_place p = attn_find(blockIdx.x, a.heads, a.tiles);
+    const head h = head_at(a, p.seq, p.head);
+    const int query = (p.tile * ATTN_WARPS + (int)(threadIdx.x / WARP)) * 16 * M;
+    const bf16 *q = (const bf16 *)a.qkv + h.first * a.ldq + h.index * D;
+    const bf16 *dy = (const bf16 *)a.dy + h.first * a.lddy + h.index * D;
+    const bf16 *y = (const bf16 *)a.y + h.first * a.ldy + h.index * D;
+    query_side<D, M> f;
+
+    if (p.tile * ATTN_WARPS * 16 * M >= h.n)
+        return;
+#pragma unroll
+    for (int m = 0; m < M; m++) {
+        uint32_t kept[D / 16][4];
+
+        load_operand<D>(f.q[m], {q, a.ldq, 0, h.n}, query + 16 * m);
+        load_operand<D>(f.dy[m], {dy, a.lddy, 0, h.n}, query + 16 * m);
+        load_operand<D>(kept, {y, a.ldy, 0, h.n}, query + 16 * m);
+        begin_queries(f, a, h, kept, m, query + 16 * m);
+    }
+    clear(f.dq);
+    store_stats(f, a.stats + h.index * a.n_tok + h.first, query, h.n);
+    each_tile<D>(
+        (bf16 *)room, {q + a.h, a.ldq, h.shift, h.n}, {q + 2 * a.h, a.ldq, h.shift, h.n},
+        [](int, int) {},
+        [&](int, const bf16 *k, int place) {
+            const tile_at t = {query, place, rows_left(h.n + h.shift, place),
+                               ATTN_TILE * ROW_LD<D>};
+
+            if (query >= h.n)
+                return;
+            if (is_full(h, place, ATTN_TILE))
+                step_queries<D, M, true, DROP>(f, a, h, k, t);
+            else
+                step_queries<D, M, false, DROP>(f, a, h, k, t);
+        });
+    finish_queries(f, a, h, query);
+}
+
+/*
+ * dk and dv of long sequences; needs the stats of dq_kernel.  Grid: a block for every
+ * ATTN_WARPS * 16 places of keys of each head of each sequence; a warp has 16 of them.
+ * CPU: attn_bwd_head.
+ */
+template <int D, int DROP>
+static __global__ void __launch_bounds__(ATTN_THREADS,
+                                         D <= 64 && DROP != DROP_DRAWN ? 3 : 1)
+    dkv_kernel(const attn_arg a)
+{
+    extern __shared__ __align__(16) char room[];
+    const attn_place p = attn_find(blockIdx.x, a.heads, a.tiles);
+    const head h = head_at(a, p.seq, p.head);
+    const int own = (p.tile * ATTN_WARPS + (int)(threadIdx.x / WARP)) * 16;
+    const bf16 *q = (const bf16 *)a.qkv + h.first * a.ldq + h.index * D;
+    const bf16 *dy = (const bf16 *)a.dy + h.first * a.lddy + h.index * D;
+    bf16 *v = (bf16 *)room + 4 * ATTN_TILE * ROW_LD<D>;
+    float2 *stats = (float2 *)(v + (HOLDS_V<D> ? 0 : ATTN_TILE * ROW_LD<D>));
+    const head_rows keys = {q + a.h, a.ldq, h.shift, h.n}, values = {q + 2 * a.h, a.ldq, h.shift, h.n};
+    key_side<D> f;
+
+    if (h.n == 0 || p.tile * ATTN_WARPS * 16 >= h.n + h.shift)
+        return;
+    load_operand<D>(f.k[0], keys, own);
+    if constexpr (HOLDS_V<D>)
+        load_operand<D>(f.v[0], values, own);
+    else
+        copy_rows<D, ATTN_THREADS>(v, values, p.tile * ATTN_TILE, ATTN_TILE, threadIdx.x);
+    begin_keys<D>(f, v + threadIdx.x / WARP * 16 * ROW_LD<D>);
+    each_tile<D>(
+        (bf16 *)room, {q, a.ldq, 0, h.n}, {dy, a.lddy, 0, h.n},
+        [&](int stage, int place) {
+            const int i = place + (int)threadIdx.x;
+
+            if (threadIdx.x < ATTN_TILE)
+                copy_8(stats + stage * ATTN_TILE + threadIdx.x,
+                       a.stats + h.index * a.n_tok + h.first + (i < h.n ? i : 0),
+                       i < h.n);
+        },
+        [&](int stage, const bf16 *qs, int place) {
+            if (own < h.n + h.shift)
+                step_keys<D, DROP>(
+                    f, a, h, qs, stats + stage * ATTN_TILE,
+                    {own, place, rows_left(h.n, place), ATTN_TILE * ROW_LD<D>});
+        });
+    finish_keys(f, a, h, own);
+}
+
+/* Bytes of shared memory of a warp of short_bwd_kernel. */
+template <int D> __host__ __device__ static inline size_t short_bytes(int rows)
+{
+    return (size_t)rows * (5 * ROW_LD<D> * sizeof(bf16) + sizeof(float2));
+}
+
+/* The same of one head by a warp, everything being in shared memory. */
+template <int D, bool DROP> __device__ static inline void
+short_bwd(const attn_arg &a, const head &h, bf16 *k, float2 *stats)
+{
+    const int size = a.rows * ROW_LD<D>, lane = threadIdx.x % WARP;
+    const int keys = (h.n + h.shift + 15) / 16 * 16, queries = (h.n + 15) / 16 * 16;
+    const bf16 *v = k + size, *q = v + size, *dy = q + size, *y = dy + size;
+
+    for (int i = h.n + lane; i < queries; i += WARP)
+        stats[i] = make_float2(0, 0);
+    for (int query = 0; query < h.n; query += 16) {
+        query_side<D, 1> f;
+        uint32_t kept[D / 16][4];
+
+        take_operand<D>(f.q[0], q + query * ROW_LD<D>);
+        take_operand<D>(f.dy[0], dy + query * ROW_LD<D>);
+        take_operand<D>(kept, y + query * ROW_LD<D>);
+        begin_queries(f, a, h, kept, 0, query);
+        clear(f.dq);
+        store_stats(f, stats, query, h.n);
+        step_queries<D, 1, false, DROP>(f, a, h, k, {query, 0, keys, size});
+        finish_queries(f, a, h, query);
+    }
+    __syncwarp();
+    for (int place = 0; place < h.n + h.shift; place += 16) {
+        key_side<D> f;
+
+        take_operand<D>(f.k[0], k + place * ROW_LD<D>);
+        if constexpr (HOLDS_V<D>)
+            take_operand<D>(f.v[0], v + place * ROW_LD<D>);
+        begin_keys(f, v + place * ROW_LD<D>);
+        step_keys<D, DROP ? DROP_DRAWN : DROP_NONE>(f, a, h, q, stats,
+                                                    {place, 0, queries, size});
+        finish_keys(f, a, h, place);
     }
 }
 
 /*
- * dq of long sequences.  Grid: a block for every ATTN_TILE queries of each head of each
- * sequence; 4 warps with 16 queries each.  CPU: attn_bwd_head.
- */
-template <int D>
-static __global__ void __launch_bounds__(ATTN_THREADS) dq_kernel(const attn_arg a)
-{
-    extern __shared__ __align__(16) char room[];
-    const attn_place p = attn_find(blockIdx.x, a.heads, a.tiles);
-    const head h = head_at(a, p.seq, p.head);
-    const int query = p.tile * ATTN_TILE + (int)(threadIdx.x / WARP) * 16;
-    const bf16 *k = (const bf16 *)a.qkv + h.first * a.ldq + a.h + h.index * D;
-    query_side<D> f;
-
-    if (p.tile * ATTN_TILE >= h.n)
-        return;
-    begin_queries<D>(f, a, h, query);
-    each_tile<D>((bf16 *)room, k, a.ldq, k + a.h, a.ldq, h.shift, h.n,
-                 [&](const bf16 *ks, const bf16 *vs, int place, int rows) {
-                     if (query < h.n)
-                         step_queries<D>(f, a, h, ks, vs, place, rows);
-                 });
-    finish_queries<D>(f, a, h, query);
-}
-
-/*
- * dk and dv of long sequences.  Grid: a block for every ATTN_TILE places of keys of each
- * head of each sequence; 4 warps with 16 keys each.  CPU: attn_bwd_head.
- */
-template <int D>
-static __global__ void __launch_bounds__(ATTN_THREADS) dkv_kernel(const attn_arg a)
-{
-    extern __shared__ __align__(16) char room[];
-    const attn_place p = attn_find(blockIdx.x, a.heads, a.tiles);
-    const head h = head_at(a, p.seq, p.head);
-    const int place = p.tile * ATTN_TILE + (int)(threadIdx.x / WARP) * 16;
-    const bf16 *q = (const bf16 *)a.qkv + h.first * a.ldq + h.index * D;
-    const bf16 *dy = (const bf16 *)a.dy + h.first * a.lddy + h.index * D;
-    key_side<D> f;
-
-    if (h.n == 0 || p.tile * ATTN_TILE >= h.n + h.shift)
-        return;
-    begin_keys<D>(f, a, h, place);
-    each_tile<D>((bf16 *)room, q, a.ldq, dy, a.lddy, 0, h.n,
-                 [&](const bf16 *qs, const bf16 *dys, int query, int rows) {
-                     if (place < h.n + h.shift)
-                         step_keys<D>(f, a, h, qs, dys, place, query, rows);
-                 });
-    finish_keys<D>(f, a, h, place);
-}
-
-/*
  * Short sequences, all three gradients.  Grid: a warp for each head of each sequence, as
- * many in a block as its shared memory holds; a warp has k, v, q and dy in a.rows rows
- * each.  CPU: attn_bwd_head.
+ * many in a block as its shared memory holds; a warp has k, v, q, dy and y in a.rows rows
+ * each, and the stats.  CPU: attn_bwd_head.
  */
-template <int D>
+template <int D, bool DROP>
 static __global__ void __launch_bounds__(ATTN_THREADS) short_bwd_kernel(const attn_arg a)
 {
     extern __shared__ __align__(16) char room[];
-    const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP,
-              size = a.rows * ROW_LD<D>;
+    const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
     const int64_t task = (int64_t)blockIdx.x * (blockDim.x / WARP) + warp;
-    bf16 *k = (bf16 *)room + (size_t)warp * 4 * size, *v = k + size, *q = v + size;
-    bf16 *dy = q + size;
+    const int size = a.rows * ROW_LD<D>;
+    bf16 *k = (bf16 *)(room + warp * short_bytes<D>(a.rows));
 
     if (task >= a.tasks)
         return;
@@ -280,63 +471,81 @@ static __global__ void __launch_bounds__(ATTN_THREADS) short_bwd_kernel(const at
 
     if (h.n == 0)
         return;
-    copy_rows<D>(k, from + a.h, a.ldq, 0, h.shift, h.n, keys, lane, WARP);
-    copy_rows<D>(v, from + 2 * a.h, a.ldq, 0, h.shift, h.n, keys, lane, WARP);
-    copy_rows<D>(q, from, a.ldq, 0, 0, h.n, queries, lane, WARP);
-    copy_rows<D>(dy, (const bf16 *)a.dy + h.first * a.lddy + h.index * D, a.lddy, 0, 0,
-                 h.n, queries, lane, WARP);
+    copy_rows<D, WARP>(k, {from + a.h, a.ldq, h.shift, h.n}, 0, keys, lane);
+    copy_rows<D, WARP>(k + size, {from + 2 * a.h, a.ldq, h.shift, h.n}, 0, keys, lane);
+    copy_rows<D, WARP>(k + 2 * size, {from, a.ldq, 0, h.n}, 0, queries, lane);
+    copy_rows<D, WARP>(
+        k + 3 * size,
+        {(const bf16 *)a.dy + h.first * a.lddy + h.index * D, a.lddy, 0, h.n}, 0, queries,
+        lane);
+    copy_rows<D, WARP>(
+        k + 4 * size,
+        {(const bf16 *)a.y + h.first * a.ldy + h.index * D, a.ldy, 0, h.n}, 0, queries,
+        lane);
     copy_commit();
-    copy_wait<0>();
+    copy_wait();
     __syncwarp();
-    for (int query = 0; query < h.n; query += 16) {
-        query_side<D> f;
-
-        begin_queries<D>(f, a, h, query);
-        step_queries<D>(f, a, h, k, v, 0, keys);
-        finish_queries<D>(f, a, h, query);
-    }
-    for (int place = 0; place < h.n + h.shift; place += 16) {
-        key_side<D> f;
-
-        begin_keys<D>(f, a, h, place);
-        step_keys<D>(f, a, h, q, dy, place, 0, queries);
-        finish_keys<D>(f, a, h, place);
-    }
+    short_bwd<D, DROP>(a, h, k, (float2 *)(k + 5 * size));
 }
 
-template <int D>
+static int too_large(const attn_arg *a, struct err *e)
+{
+    return err_set(e, ERR_RUN,
+                   "attn_bwd: a batch of %lld tokens is too large for the GPU",
+                   (long long)a->n_tok);
+}
+
+template <int D, int DROP>
+static int run_keys(struct dev *d, attn_arg a, const struct attn *f, struct err *e)
+{
+    const size_t own = HOLDS_V<D> ? 0 : ATTN_TILE * ROW_LD<D> * sizeof(bf16);
+    const size_t bytes =
+        TILES_BYTES<D> + own + 2 * ATTN_TILE * sizeof(float2);
+
+    a.tiles = (int)index_cut(attn_places(f), ATTN_WARPS * 16);
+    a.tasks = (int64_t)f->seqs.n_seq * a.heads * a.tiles;
+    if (a.tasks > INT32_MAX)
+        return too_large(&a, e);
+    CUDA_TRY(d, allow_room(dkv_kernel<D, DROP>, bytes), "attn_bwd", e);
+    dkv_kernel<D, DROP><<<(unsigned)a.tasks, ATTN_THREADS, bytes, d->stream>>>(a);
+    return cuda_launched(d, "attn_bwd", e);
+}
+
+template <int D, int M, bool DROP>
 static int run_long(struct dev *d, attn_arg a, const struct attn *f, struct err *e)
 {
-    static const char op[] = "attn_bwd";
-    const size_t bytes = 4 * ATTN_TILE * ROW_LD<D> * sizeof(bf16);
-    attn_arg keys = a;
-
-    a.tiles = (int)index_cut(f->seqs.max_len, ATTN_TILE);
+    a.stats =
+        (float2 *)cuda_scratch(d, (size_t)(a.heads * a.n_tok) * sizeof *a.stats, e);
+    if (!a.stats)
+        return -1;
+    a.tiles = (int)index_cut(f->seqs.max_len, ATTN_WARPS * 16 * M);
     a.tasks = (int64_t)f->seqs.n_seq * a.heads * a.tiles;
-    keys.tiles = (int)index_cut(attn_places(f), ATTN_TILE);
-    keys.tasks = (int64_t)f->seqs.n_seq * a.heads * keys.tiles;
-    if (keys.tasks > INT32_MAX)
-        return err_set(e, ERR_RUN,
-                       "attn_bwd: a batch of %lld tokens is too large for the GPU",
-                       (long long)a.n_tok);
-    CUDA_TRY(d, allow_room(dq_kernel<D>, bytes), op, e);
-    CUDA_TRY(d, allow_room(dkv_kernel<D>, bytes), op, e);
-    dq_kernel<D><<<(unsigned)a.tasks, ATTN_THREADS, bytes, d->stream>>>(a);
-    dkv_kernel<D><<<(unsigned)keys.tasks, ATTN_THREADS, bytes, d->stream>>>(keys);
-    return cuda_launched(d, op, e);
+    if (a.tasks > INT32_MAX)
+        return too_large(&a, e);
+    CUDA_TRY(d, allow_room(dq_kernel<D, M, DROP>, TILES_BYTES<D>), "attn_bwd", e);
+    dq_kernel<D, M, DROP>
+        <<<(unsigned)a.tasks, ATTN_THREADS, TILES_BYTES<D>, d->stream>>>(a);
+    if (cuda_launched(d, "attn_bwd", e))
+        return -1;
+    if (!DROP)
+        return run_keys<D, DROP_NONE>(d, a, f, e);
+    return a.dropped ? run_keys<D, DROP_KEPT>(d, a, f, e)
+                     : run_keys<D, DROP_DRAWN>(d, a, f, e);
 }
 
-template <int D>
+template <int D, bool DROP>
 static int run_short(struct dev *d, attn_arg a, const struct attn *f, struct err *e)
 {
     a.rows = (int)index_round(attn_places(f), 16);
-    const size_t each = 4 * (size_t)a.rows * ROW_LD<D> * sizeof(bf16);
+    const size_t each = short_bytes<D>(a.rows);
     const int fit = (int)(ATTN_ROOM / each), warps = fit < ATTN_WARPS ? fit : ATTN_WARPS;
 
     a.tasks = (int64_t)f->seqs.n_seq * a.heads;
-    CUDA_TRY(d, allow_room(short_bwd_kernel<D>, warps * each), "attn_bwd", e);
-    short_bwd_kernel<D><<<(unsigned)index_cut(a.tasks, warps), (unsigned)(warps * WARP),
-                          warps * each, d->stream>>>(a);
+    if (a.tasks > INT32_MAX)
+        return too_large(&a, e);
+    CUDA_TRY(d, allow_room(short_bwd_kernel<D, DROP>, warps * each), "attn_bwd", e);
+    short_bwd_kernel<D, DROP><<<(unsigned)index_cut(a.tasks, warps),
+                                (unsigned)(warps * WARP), warps * each, d->stream>>>(a);
     return cuda_launched(d, "attn_bwd", e);
 }
 
@@ -352,13 +561,21 @@ int cuda_attn_bwd(struct dev *d, const struct attn_bwd *b, struct err *e)
         return err_set(e, ERR_INTERNAL, "attention's backward pass needs lse");
     if (!attn_is_fast(d, f) || !attn_rows_fit(&b->dy) || !attn_rows_fit(&b->dqkv))
         return attn_plain_bwd(d, b, e);
-    if (attn_delta(d, f, &b->dy, &a, e))
-        return -1;
+    a.dy = b->dy.p;
+    a.lddy = b->dy.ld;
     a.dqkv = b->dqkv.p;
     a.lddq = b->dqkv.ld;
-    by_head_width(a.width, [&](auto width) {
-        rc = attn_places(f) <= ATTN_SHORT ? run_short<width()>(d, a, f, e)
-                                          : run_long<width()>(d, a, f, e);
+    a.groups = (int)index_cut(attn_places(f), 16);
+    if (a.groups * (int64_t)sizeof *a.dropped <= a.width * (int64_t)sizeof(bf16) &&
+        b->work.p && b->work.t == DT_BF16 && b->work.ld == b->work.cols)
+        a.dropped = (uint16_t *)b->work.p;
+    by_head(a.width, f->drop.p > 0, [&](auto width, auto drop) {
+        if (attn_places(f) <= ATTN_SHORT)
+            rc = run_short<width(), drop()>(d, a, f, e);
+        else if (attn_rows_once(f->seqs.max_len))
+            rc = run_long<width(), 1, drop()>(d, a, f, e);
+        else
+            rc = run_long<width(), ROWS_MOST<width()>, drop()>(d, a, f, e);
     });
     return rc;
 }

@@ -100,7 +100,7 @@ template <class T> static __global__ void plain_kernel(const attn_arg a)
     v = k + a.h;
     take_row(q, qkv + (h.first + i) * a.ldq + h.index * a.width, a.width);
     if (a.drop.on)
-        offset = query_offset(a, h, i);
+        offset = query_offset(h, i);
     for (int from = 0; from < h.n; from += WARP) {
         const int j = from + lane, count = h.n - from < WARP ? h.n - from : WARP;
         const float s = j < h.n ? dot(q, k + j * a.ldq, a.width) * a.scale : -INFINITY;
@@ -164,7 +164,7 @@ template <class T> static __global__ void plain_dq_kernel(const attn_arg a)
     take_row(q, qkv + (h.first + i) * a.ldq + h.index * a.width, a.width);
     take_row(dy, (const T *)a.dy + (h.first + i) * a.lddy + h.index * a.width, a.width);
     if (a.drop.on)
-        offset = query_offset(a, h, i);
+        offset = query_offset(h, i);
     for (int from = 0; from < h.n; from += WARP) {
         const int j = from + lane, count = h.n - from < WARP ? h.n - from : WARP;
         float ds = 0;
@@ -205,7 +205,7 @@ template <class T> static __global__ void plain_dkv_kernel(const attn_arg a)
         if (i < h.n) {
             const int64_t at = h.index * a.n_tok + h.first + i;
             const float keep =
-                a.drop.on ? keep_factor(a, h, query_offset(a, h, i), j) : 1;
+                a.drop.on ? keep_factor(a, h, query_offset(h, i), j) : 1;
 
             p = expf(dot(k, q + i * a.ldq, a.width) * a.scale - a.lse[at]);
             ds = p * (dot(v, dy + i * a.lddy, a.width) * keep - a.delta[at]) * a.scale;
@@ -253,8 +253,9 @@ int attn_plain(struct dev *d, const struct attn *f, struct err *e)
     return cuda_launched(d, "attn", e);
 }
 
-int attn_delta(struct dev *d, const struct attn *f, const struct mat *dy, attn_arg *a,
-               struct err *e)
+/* a->delta, in scratch. */
+static int attn_delta(struct dev *d, const struct attn *f, const struct mat *dy,
+                      attn_arg *a, struct err *e)
 {
     const int64_t blocks = index_cut(a->n_tok * a->heads, PLAIN_WARPS);
 

@@ -35,7 +35,7 @@ static size_t scratch_wish(const struct dev_load *l)
         return 0;
     n = larger(n, parts(l->tokens, 8) * (size_t)wide * real);     /* sums of columns */
     n = larger(n, parts(l->rows, 8) * (size_t)(l->mlm ? l->vocab : l->classes) * real);
-    n = larger(n, (size_t)(l->heads * l->tokens) * real);         /* attention backwards */
+    n = larger(n, (size_t)(l->heads * l->tokens) * 2 * real);     /* attention backwards */
     n = larger(n, embed_scratch(l->tokens, l->width));
     return larger(n, ((size_t)index_cut(l->params, 4096) + 16) * sizeof(double)); /* sqnorm */
 }

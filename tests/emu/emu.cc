@@ -16,10 +16,10 @@ asm(".text\n.globl emu_switch\n.hidden emu_switch\nemu_switch:\n"
     "mov %rsp,(%rdi)\nmov %rsi,%rsp\n"
     "pop %r15\npop %r14\npop %r13\npop %r12\npop %rbx\npop %rbp\nret\n");
 
-struct copy16 {
+struct copy {
     char *to;
     const char *from;
-    bool there;
+    int taken, bytes;
 };
 
 struct fiber {
@@ -28,7 +28,7 @@ struct fiber {
     char *stack;
     bool done;
     unsigned exchanges; /* with the warp, so far */
-    std::vector<std::vector<copy16>> copies; /* committed groups, the open one last */
+    std::vector<std::vector<copy>> copies; /* committed groups, the open one last */
 };
 
 struct barrier {
@@ -264,13 +264,13 @@ void emu_multiply(float *c, const uint32_t *a, uint32_t b0, uint32_t b1)
 }
 
 /* Copies happen as late as the program allows. */
-void emu_copy(void *to, const void *from, bool there)
+void emu_copy(void *to, const void *from, int taken, int bytes)
 {
-    if ((uintptr_t)to % 16 || (uintptr_t)from % 16) {
+    if ((uintptr_t)to % (unsigned)bytes || (uintptr_t)from % (unsigned)bytes) {
         fprintf(stderr, "emu: cp.async of an address that is not aligned\n");
         abort();
     }
-    current->copies.back().push_back({(char *)to, (const char *)from, there});
+    current->copies.back().push_back({(char *)to, (const char *)from, taken, bytes});
 }
 
 void emu_commit()
@@ -281,11 +281,9 @@ void emu_commit()
 void emu_copy_wait(int n)
 {
     while ((int)current->copies.size() > n + 1) {
-        for (const copy16 &c : current->copies.front()) {
-            if (c.there)
-                memcpy(c.to, c.from, 16);
-            else
-                memset(c.to, 0, 16);
+        for (const copy &c : current->copies.front()) {
+            memset(c.to, 0, (size_t)c.bytes);
+            memcpy(c.to, c.from, (size_t)c.taken);
         }
         current->copies.erase(current->copies.begin());
     }

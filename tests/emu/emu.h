@@ -108,9 +108,18 @@ static inline float emu_float(uint32_t bits)
 }
 #define __uint_as_float emu_float
 
+/* ex2.approx.ftz.f32: 2^x, 0 where that is denormal. */
+static inline float emu_exp2(float x)
+{
+    const float y = exp2f(x);
+
+    return y < 0x1p-126f ? 0 : y;
+}
+
 void emu_load_matrix(uint32_t *r, const void *p, bool turned);
 void emu_multiply(float *c, const uint32_t *a, uint32_t b0, uint32_t b1);
-void emu_copy(void *to, const void *from, bool there);
+/* cp.async: `taken` bytes of `from`, then zeros up to `bytes`. */
+void emu_copy(void *to, const void *from, int taken, int bytes);
 void emu_commit();
 void emu_copy_wait(int n);
 
