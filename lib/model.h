@@ -108,7 +108,16 @@ int model_gradient(struct model *m, const struct batch *b, double scale, uint32_
 int model_update(struct model *m, const struct model_update *u, double *norm,
                  struct err *e) MUST_USE;
 
-/* Without dropout.  logits: host (n_rows, n_labels), or NULL; sum: host, or NULL. */
+/*
+ * Without dropout, behind the caller as in training: up to model_slots() batches are under
+ * way, and answered in the order in which they were asked.  A batch is the caller's again
+ * when model_ask returns.  losses: a sum will be asked for.
+ */
+int model_ask(struct model *m, const struct batch *b, bool losses, struct err *e) MUST_USE;
+/* logits: host (n_rows, n_labels), or NULL (a masked-LM head has none); sum: host, or NULL. */
+int model_answer(struct model *m, float *logits, struct loss_sum *sum,
+                 struct err *e) MUST_USE;
+/* Both at once. */
 int model_evaluate(struct model *m, const struct batch *b, float *logits,
                    struct loss_sum *sum, struct err *e) MUST_USE;
 

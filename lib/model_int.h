@@ -121,6 +121,7 @@ struct model {
     void *in_dev, *out_dev;
     struct slot slot[SLOTS];
     int n_slots, next, pending; /* `pending` parts are under way, the last in slot next - 1 */
+    bool asked;                 /* they are evaluations */
 };
 
 /* Memory of the host for one slot or the device: the layouts of model.c. */
@@ -146,12 +147,12 @@ static inline int64_t model_sites(const struct model *m)
 /* model_run.c: checks a batch and puts it into a slot; `must`: every row needs a label. */
 int batch_fill(const struct model *m, struct slot *s, const struct batch *b, bool must,
                struct pass *pass, struct err *e) MUST_USE;
-/*
- * Adds up the rows of a slot in order.  b: whose rows without a label do not count, or NULL
- * when all have one.
- */
-void add_losses(const struct model *m, const struct slot *s, const struct batch *b,
-                struct loss_sum *sum);
+/* Adds up the rows of a slot in order; those without a label (-1) do not count. */
+void add_losses(const struct model *m, const struct slot *s, struct loss_sum *sum);
+/* A filled slot goes to the device; the oldest under way; waits until that is through. */
+int slot_send(struct model *m, const struct slot *s, struct err *e) MUST_USE;
+struct slot *slot_oldest(struct model *m);
+int slot_await(struct model *m, struct err *e) MUST_USE;
 
 /* model_pad.c: the sizes that micro-batches within these limits have once they are padded. */
 struct model_limits pad_limits(const struct model_limits *l);

@@ -71,7 +71,7 @@ static bool has_gold(const struct model *m, const struct batch *b, int32_t i)
     return b->label[i] >= 0;
 }
 
-/* Rows without gold get weight 0 and any label: their loss is not looked at. */
+/* Rows without gold get the label -1 and weight 0: their loss is not looked at. */
 static int put_gold(const struct model *m, struct slot *s, const struct batch *b, int32_t i,
                     bool must, struct err *e)
 {
@@ -88,7 +88,7 @@ static int put_gold(const struct model *m, struct slot *s, const struct batch *b
     if (!m->in.target && gold && b->label[i] >= limit)
         return err_set(e, ERR_DATA, "record %u of the batch: label %d, but the model has %lld",
                        record, b->label[i], (long long)limit);
-    s->in.label[i] = gold && !m->in.target ? b->label[i] : 0;
+    s->in.label[i] = !gold ? -1 : m->in.target ? 0 : b->label[i];
     s->in.weight[i] = !gold ? 0 : m->head == HEAD_MLM ? 1 : b->weight[i];
     for (int k = 0; k < classes && m->in.target; k++) {
         const int64_t at = (int64_t)i * classes + k;
@@ -154,15 +154,14 @@ static int32_t best_class(const struct model *m, const struct slot *s, int32_t i
     return best;
 }
 
-void add_losses(const struct model *m, const struct slot *s, const struct batch *b,
-                struct loss_sum *sum)
+void add_losses(const struct model *m, const struct slot *s, struct loss_sum *sum)
 {
     const bool mlm = m->head == HEAD_MLM;
 
     for (int32_t i = 0; i < s->n_rows; i++) {
         const double weight = s->in.weight[i];
 
-        if (b && !has_gold(m, b, i))
+        if (s->in.label[i] < 0)
             continue;
         sum->loss += weight * s->out.row_loss[i];
         sum->weight += weight;
@@ -174,34 +173,80 @@ void add_losses(const struct model *m, const struct slot *s, const struct batch 
     }
 }
 
+/* ---- slots ---- */
+
+int slot_send(struct model *m, const struct slot *s, struct err *e)
+{
+    const struct backend *be = m->ops.be;
+
+    return be->behind ? be->behind->send(m->ops.dev, m->in_dev, s->in_block, m->in_bytes, e)
+                      : be->put(m->ops.dev, m->in_dev, s->in_block, m->in_bytes, e);
+}
+
+struct slot *slot_oldest(struct model *m)
+{
+    return &m->slot[(m->next + m->n_slots - m->pending) % (m->n_slots ? m->n_slots : 1)];
+}
+
+int slot_await(struct model *m, struct err *e)
+{
+    const struct backend *be = m->ops.be;
+    const struct slot *s = slot_oldest(m);
+
+    m->pending--;
+    return be->behind ? be->behind->await(m->ops.dev, (int)(s - m->slot), e)
+                      : be->get(m->ops.dev, s->out_block, m->out_dev, m->out_bytes, e);
+}
+
 /* ---- evaluation ---- */
+
+int model_ask(struct model *m, const struct batch *b, bool losses, struct err *e)
+{
+    const struct backend *be = m->ops.be;
+    struct slot *s = &m->slot[m->next];
+    struct pass pass = {.train = false};
+
+    if (m->pending && (!m->asked || m->pending == m->n_slots))
+        return err_set(e, ERR_INTERNAL, "an evaluation while other work is under way");
+    if (batch_fill(m, s, b, m->head == HEAD_MLM, &pass, e) || slot_send(m, s, e))
+        return -1;
+    if (bert_forward(m, &pass, e) || head_forward(m, &pass, e))
+        return -1;
+    if ((losses || m->head == HEAD_MLM) && head_loss(m, &pass, false, e))
+        return -1;
+    if (be->behind && be->behind->fetch(m->ops.dev, s->out_block, m->out_dev, m->out_bytes,
+                                        m->next, e))
+        return -1;
+    s->n_rows = b->n_rows;
+    s->scale = 0;
+    m->asked = true;
+    m->next = (m->next + 1) % m->n_slots;
+    m->pending++;
+    return 0;
+}
+
+int model_answer(struct model *m, float *logits, struct loss_sum *sum, struct err *e)
+{
+    struct slot *s = slot_oldest(m);
+
+    if (m->pending == 0 || !m->asked)
+        return err_set(e, ERR_INTERNAL, "no evaluation is under way");
+    if (slot_await(m, e))
+        return -1;
+    if (logits && m->head != HEAD_MLM)
+        memcpy(logits, s->out.logits,
+               (size_t)s->n_rows * (size_t)m->config.n_labels * sizeof *logits);
+    if (sum)
+        add_losses(m, s, sum);
+    return 0;
+}
 
 int model_evaluate(struct model *m, const struct batch *b, float *logits, struct loss_sum *sum,
                    struct err *e)
 {
-    const struct backend *be = m->ops.be;
-    struct slot *s = &m->slot[0];
-    struct pass pass = {.train = false};
-
     if (m->pending)
-        return err_set(e, ERR_INTERNAL, "an evaluation while a step of training is under way");
+        return err_set(e, ERR_INTERNAL, "an evaluation while other work is under way");
     if (logits && m->head == HEAD_MLM)
         return err_set(e, ERR_INTERNAL, "a masked-LM head keeps no logits");
-    if (batch_fill(m, s, b, m->head == HEAD_MLM, &pass, e) ||
-        be->put(m->ops.dev, m->in_dev, s->in_block, m->in_bytes, e))
-        return -1;
-    if (bert_forward(m, &pass, e) || head_forward(m, &pass, e))
-        return -1;
-    if ((sum || m->head == HEAD_MLM) && head_loss(m, &pass, false, e))
-        return -1;
-    if (be->get(m->ops.dev, s->out_block, m->out_dev, m->out_bytes, e))
-        return -1;
-    s->n_rows = b->n_rows;
-    s->scale = 0;
-    if (logits)
-        memcpy(logits, s->out.logits,
-               (size_t)b->n_rows * (size_t)m->config.n_labels * sizeof *logits);
-    if (sum)
-        add_losses(m, s, b, sum);
-    return 0;
+    return model_ask(m, b, sum, e) || model_answer(m, logits, sum, e) ? -1 : 0;
 }

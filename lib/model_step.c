@@ -201,12 +201,11 @@ int model_submit(struct model *m, const struct batch *b, const struct model_part
     struct slot *s = &m->slot[m->next];
     struct pass pass = {.train = true};
 
-    if (!m->train || m->pending == m->n_slots)
+    if (!m->train || m->pending == m->n_slots || (m->pending && m->asked))
         return err_set(e, ERR_INTERNAL, "a step of training without memory for it");
     if (fill_slot(m, s, b, part, &pass, e))
         return -1;
-    if (be->behind ? be->behind->send(m->ops.dev, m->in_dev, s->in_block, m->in_bytes, e)
-                   : be->put(m->ops.dev, m->in_dev, s->in_block, m->in_bytes, e))
+    if (slot_send(m, s, e))
         return -1;
     /* The update leaves gradients in the linear layers, and the next batch writes over them. */
     pass.first = m->stale && pass.n_rows > 0;
@@ -219,6 +218,7 @@ int model_submit(struct model *m, const struct batch *b, const struct model_part
     if (be->behind && be->behind->fetch(m->ops.dev, s->out_block, m->out_dev, m->out_bytes,
                                         m->next, e))
         return -1;
+    m->asked = false;
     m->next = (m->next + 1) % m->n_slots;
     m->pending++;
     return 0;
@@ -226,18 +226,14 @@ int model_submit(struct model *m, const struct batch *b, const struct model_part
 
 int model_collect(struct model *m, struct loss_sum *sum, double *norm, struct err *e)
 {
-    const struct backend *be = m->ops.be;
-    const int at = (m->next + m->n_slots - m->pending) % (m->n_slots ? m->n_slots : 1);
-    const struct slot *s = &m->slot[at];
+    const struct slot *s = slot_oldest(m);
 
-    if (m->pending == 0)
+    if (m->pending == 0 || m->asked)
         return err_set(e, ERR_INTERNAL, "no part of a step is under way");
-    m->pending--;
-    if (be->behind ? be->behind->await(m->ops.dev, at, e)
-                   : be->get(m->ops.dev, s->out_block, m->out_dev, m->out_bytes, e))
+    if (slot_await(m, e))
         return -1;
     if (sum)
-        add_losses(m, s, NULL, sum);
+        add_losses(m, s, sum);
     if (norm && s->update)
         *norm = sqrt(*s->out.sumsq);
     return 0;

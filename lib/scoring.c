@@ -17,6 +17,11 @@
 /* Of one batch: short texts must not ask for endless rows. */
 enum { SEQUENCES_MAX = 1024 };
 
+/* Records of the block that are under way. */
+struct asked {
+    size_t first, n;
+};
+
 struct run {
     const struct scoring *o;
     struct msg *msg;
@@ -32,6 +37,8 @@ struct run {
     size_t batch_tokens, batch_sequences;
     struct batch batch;
     float *logits;          /* (batch_sequences, n_labels) */
+    struct asked asked[DEV_TICKETS]; /* the oldest first */
+    int n_asked;
     double *thresholds;     /* (n_labels), or NULL: 0.5 */
     struct io_out out;
     struct scores_writer scores;
@@ -221,15 +228,15 @@ static size_t input_length(struct run *s, const struct toks_record *r)
     return n_a + n_b + (size_t)specials;
 }
 
-/* Runs the batch, which holds the records first.. of the block, and writes their rows. */
-static int run_batch(struct run *s, const struct toks_block *block, size_t first,
-                     struct err *e)
+/* Waits for the oldest batch under way and writes its rows. */
+static int write_batch(struct run *s, const struct toks_block *block, struct err *e)
 {
-    const size_t n = (size_t)s->batch.n_seq, labels = (size_t)s->config->n_labels;
+    const size_t first = s->asked[0].first, n = s->asked[0].n;
+    const size_t labels = (size_t)s->config->n_labels;
 
-    if (n == 0)
-        return 0;
-    if (model_evaluate(s->model, &s->batch, s->logits, NULL, e))
+    s->n_asked--;
+    memmove(s->asked, s->asked + 1, (size_t)s->n_asked * sizeof *s->asked);
+    if (model_answer(s->model, s->logits, NULL, e))
         return -1;
     for (size_t i = 0; i < n; i++) {
         struct toks_record r;
@@ -245,7 +252,25 @@ static int run_batch(struct run *s, const struct toks_block *block, size_t first
                                      : err_prefix(e, "record %llu: ",
                                                   (unsigned long long)r.number);
     }
+    return 0;
+}
+
+/*
+ * Runs the batch, which holds the records first.. of the block.  A GPU is at work on it while
+ * the rows of the one before are written and the next one is made.
+ */
+static int run_batch(struct run *s, const struct toks_block *block, size_t first,
+                     struct err *e)
+{
+    if (s->batch.n_seq == 0)
+        return 0;
+    if (model_ask(s->model, &s->batch, false, e))
+        return -1;
+    s->asked[s->n_asked++] = (struct asked){first, (size_t)s->batch.n_seq};
     batch_reset(&s->batch);
+    while (s->n_asked >= model_slots(s->model))
+        if (write_batch(s, block, e))
+            return -1;
     return 0;
 }
 
@@ -273,6 +298,9 @@ static int score_block(struct run *s, const struct toks_block *block, struct err
     }
     if (run_batch(s, block, first, e))
         return -1;
+    while (s->n_asked > 0)
+        if (write_batch(s, block, e))
+            return -1;
     msg_progress(s->msg, "%llu records", (unsigned long long)s->records);
     return scores_flush(&s->scores, e);
 }
