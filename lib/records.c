@@ -208,6 +208,18 @@ static int first_record(struct parse *p, size_t *n, uint64_t *lines, struct err 
 }
 
 /*
+ * Enough of the text is there to say what it is: its first line, or so much of it that it is
+ * refused.  A carriage return is refused soon, unless it may be within quotes.
+ */
+static bool can_begin(const struct records *in, const char *p, size_t n)
+{
+    const char *cr = memchr(p, '\r', n);
+
+    return in->eof || memchr(p, '\n', n) || n > in->o.max_line ||
+           (cr && !memchr(p, '"', (size_t)(cr - p)));
+}
+
+/*
  * Finds out what the text at hand is: 1, 0 when more bytes are needed (or there are none at
  * all), -1 and *e.  Moves behind the byte order mark and the header.
  */
@@ -221,8 +233,7 @@ static int begin(struct parse *p, struct err *e)
     if (p->n >= 3 && memcmp(p->data, "\xef\xbb\xbf", 3) == 0)
         start = 3;
     p->at = start;
-    if (start == p->n || (!in->eof && !memchr(p->data + start, '\n', p->n - start) &&
-                          p->n - start <= in->o.max_line && !memchr(p->data, '\r', p->n)))
+    if (start == p->n || !can_begin(in, p->data + start, p->n - start))
         return 0;
     in->format = in->o.format;
     if (in->format == RECORDS_AUTO)

@@ -414,6 +414,23 @@ int encoder_text(struct encoder *enc, const uint8_t *p, size_t n)
     return 0;
 }
 
+bool encoder_met_unknown(const struct encoder *enc)
+{
+    return enc->met_unknown;
+}
+
+/* For tokenizers that have no token for a word without one. */
+static int only_known(struct encoder *enc, size_t first)
+{
+    const struct tok_ids *out = enc->out;
+
+    for (size_t i = first; i < out->n && !enc->met_unknown; i++)
+        enc->met_unknown = out->id[i] == VOCAB_NO_ID;
+    return enc->met_unknown ? err_set(enc->e, ERR_DATA, "the vocabulary lacks a word of the text, "
+                                      "and the tokenizer has no unknown token")
+                            : 0;
+}
+
 int encoder_encode(struct encoder *enc, const char *text, size_t n, struct tok_ids *ids,
                    struct err *e)
 {
@@ -421,6 +438,7 @@ int encoder_encode(struct encoder *enc, const char *text, size_t n, struct tok_i
     const uint8_t *p = (const uint8_t *)text;
     const bool fast = t->bert && t->added.normalized.n == 0 && !enc->watcher;
     const bool units = t->units && !enc->watcher;
+    const size_t first = ids->n;
     struct added_walk walk = {0};
     struct added_piece piece;
 
@@ -428,6 +446,7 @@ int encoder_encode(struct encoder *enc, const char *text, size_t n, struct tok_i
     enc->end = enc->most ? ids->n + enc->most : SIZE_MAX;
     enc->e = e;
     enc->level = 0;
+    enc->met_unknown = false;
     enc->queue[0].n = enc->queue[1].n = 0;
     while (added_next(&t->added, &t->added.raw, enc->specials, p, n, &walk, &piece)) {
         const uint8_t *at = p + piece.at;
@@ -441,5 +460,5 @@ int encoder_encode(struct encoder *enc, const char *text, size_t n, struct tok_i
                         : encoder_text(enc, at, piece.n))
             return -1;
     }
-    return 0;
+    return t->lacks_unk ? only_known(enc, first) : 0;
 }

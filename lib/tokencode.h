@@ -75,6 +75,7 @@ struct encoder {
     const uint8_t *first_end; /* up to where the normalized text is of its first character */
     const struct encoder_watcher *watcher; /* NULL: none */
     bool in_raw;                           /* the text at hand is the one that was given */
+    bool met_unknown; /* see encoder_met_unknown */
     struct err *e; /* of the call at hand */
 };
 

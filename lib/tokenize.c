@@ -151,11 +151,13 @@ static int find_unknown(const struct line *l, struct job *j, struct encoder *enc
 }
 
 /* What an encoder says of a record's text. */
-static int bad_text(const struct line *l, const struct record *r, const struct err *why,
-                    struct err *e)
+static int bad_text(const struct line *l, const struct encoder *enc, const struct record *r,
+                    const struct err *why, struct err *e)
 {
     if (why->code != ERR_DATA)
         return err_set(e, why->code, "%s", why->text);
+    if (encoder_met_unknown(enc))
+        return err_set(e, ERR_DATA, "record %llu: %s", (unsigned long long)r->number, why->text);
     return err_set(e, ERR_DATA, "%s: record %llu is too large for the stream: more than %zu "
                    "tokens; a record and its key and label may take %d MiB", l->o->name,
                    (unsigned long long)r->number, l->most, BLOCK_MAX >> 20);
@@ -171,10 +173,10 @@ static int encode_texts(const struct line *l, struct job *j, struct encoder *enc
         const struct record *r = &j->chunk.at[i];
 
         if (encoder_encode(enc, r->text, r->text_len, &j->ids, &why))
-            return bad_text(l, r, &why, e);
+            return bad_text(l, enc, r, &why, e);
         j->end[2 * i] = j->ids.n;
         if (r->pair && encoder_encode(enc, r->pair, r->pair_len, &j->ids, &why))
-            return bad_text(l, r, &why, e);
+            return bad_text(l, enc, r, &why, e);
         j->end[2 * i + 1] = j->ids.n;
     }
     return 0;

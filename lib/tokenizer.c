@@ -175,6 +175,9 @@ static int finish(struct tokenizer *t, struct err *e)
     t->size = (uint32_t)t->vocab.size;
     if (t->added.n && t->added.max_id >= t->size)
         t->size = t->added.max_id + 1;
+    if (t->lacks_unk && t->size > VOCAB_NO_ID)
+        return err_set(e, ERR_DATA, "a vocabulary of %u without an unknown token is not "
+                       "implemented", t->size);
     return added_index(&t->added, t->size, e) || unitscan_build(t, e) || tokrules_hash(t, e) ? -1
                                                                                            : 0;
 }

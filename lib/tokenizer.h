@@ -47,11 +47,14 @@ void encoder_free(struct encoder *enc);
 /*
  * Appends the ids of text[0..n-1] (UTF-8; what is invalid must have been replaced already) to
  * *ids.  Literal added tokens in the text become their ids, as in the reference, unless
- * encoder_specials_in_text(enc, false) was called.  Returns 0, or -1 when out of memory.
+ * encoder_specials_in_text(enc, false) was called.  Returns 0, or -1 and *e: out of memory, or
+ * ERR_DATA for a word without a token where the tokenizer has no token for unknown ones.
  */
 int encoder_encode(struct encoder *enc, const char *text, size_t n, struct tok_ids *ids,
                    struct err *e) MUST_USE;
 void encoder_specials_in_text(struct encoder *enc, bool allowed);
+/* True when the last text was refused for such a word. */
+bool encoder_met_unknown(const struct encoder *enc);
 /*
  * Promises that ENCODER_SLACK bytes can be read behind every text that will be given, whatever
  * they are; texts then need not be copied.

@@ -440,7 +440,7 @@ int tokfiles_specials(struct tokenizer *t, const char *dir, struct err *e)
         *id[i] = (int32_t)found;
     }
     if (t->model == TOK_WORDPIECE)
-        t->template.unk = t->wordpiece.unk;
+        t->template.unk = t->lacks_unk ? -1 : t->wordpiece.unk;
     close_small_files(&l);
     return rc;
 }

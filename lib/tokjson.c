@@ -17,6 +17,20 @@ int tokjson_bad(const struct json_loader *l, const char *what)
     return err_set(l->e, ERR_DATA, "'%s': %s", l->path, what);
 }
 
+const char *tokjson_type(const json_t *o, const char *const (*shapes)[6], size_t n)
+{
+    const char *type = json_string_value(json_object_get(o, "type"));
+
+    for (size_t i = 0; !type && i < n; i++) {
+        size_t k = 1;
+
+        while (shapes[i][k] && json_object_get(o, shapes[i][k]))
+            k++;
+        type = shapes[i][k] ? NULL : shapes[i][0];
+    }
+    return type ? type : "without a type";
+}
+
 int tokjson_missing(const struct json_loader *l, const char *part, const char *type)
 {
     return err_set(l->e, ERR_DATA, "'%s': the %s '%s' is not implemented", l->path, part, type);
@@ -24,24 +38,31 @@ int tokjson_missing(const struct json_loader *l, const char *part, const char *t
 
 /* ---- model ---- */
 
+/* The id of the unknown token; a vocabulary without it does for texts that have only known words. */
+static int32_t unknown_id(const struct json_loader *l, const char *token)
+{
+    const int64_t id = token ? vocabmap_id(&l->t->vocab, token, strlen(token)) : -1;
+
+    l->t->lacks_unk = id < 0;
+    return id < 0 ? VOCAB_NO_ID : (int32_t)id;
+}
+
 static int load_wordpiece(const struct json_loader *l, const json_t *o)
 {
     struct tokenizer *t = l->t;
     const json_t *prefix = json_object_get(o, "continuing_subword_prefix");
-    const json_t *unk = json_object_get(o, "unk_token"), *max;
-    const char *unk_name = json_is_string(unk) ? json_string_value(unk) : "[UNK]";
-    const int64_t id = vocabmap_id(&t->vocab, unk_name, strlen(unk_name));
+    const json_t *max = json_object_get(o, "max_input_chars_per_word");
+    const char *unk = json_string_value(json_object_get(o, "unk_token"));
 
-    max = json_object_get(o, "max_input_chars_per_word");
     t->model = TOK_WORDPIECE;
     t->prefix = mem_dup(json_is_string(prefix) ? json_string_value(prefix) : "##", l->e);
     if (!t->prefix)
         return -1;
-    if (id < 0)
-        return tokjson_bad(l, "the unknown token is not in the vocabulary");
+    if (!unk)
+        return tokjson_bad(l, "the model has no unk_token");
     if (max && json_whole(max, INT32_MAX) < 0)
         return tokjson_bad(l, "max_input_chars_per_word is no number");
-    t->wordpiece.unk = (int32_t)id;
+    t->wordpiece.unk = unknown_id(l, unk);
     t->wordpiece.max_chars = max ? (size_t)json_whole(max, INT32_MAX) : 100;
     return 0;
 }
@@ -79,9 +100,7 @@ static int load_bpe(const struct json_loader *l, const json_t *o)
         return -1;
     t->bpe.whole = json_flag(o, "ignore_merges", false);
     t->bpe.fuse_unk = json_flag(o, "fuse_unk", false);
-    t->bpe.unk = unk ? vocabmap_id(&t->vocab, unk, strlen(unk)) : -1;
-    if (unk && t->bpe.unk < 0)
-        return tokjson_bad(l, "the unknown token is not in the vocabulary");
+    t->bpe.unk = unk ? unknown_id(l, unk) : -1;
     return 0;
 }
 
@@ -92,11 +111,10 @@ static int load_unigram(const struct json_loader *l, const json_t *o)
     const int64_t id = json_whole(unk, VOCAB_MAX_ID);
 
     t->model = TOK_UNIGRAM;
-    if (!unk || json_is_null(unk))
-        return tokjson_missing(l, "model's option", "no unk_id");
-    if (id < 0 || (size_t)id >= t->unigram.n)
-        return tokjson_bad(l, "the unknown token is not in the vocabulary");
-    t->unigram.unk = (int32_t)id;
+    t->lacks_unk = !unk || json_is_null(unk);
+    if (!t->lacks_unk && (id < 0 || (size_t)id >= t->unigram.n))
+        return tokjson_bad(l, "the unknown token is not in the vocabulary: unk_id is wrong");
+    t->unigram.unk = t->lacks_unk ? VOCAB_NO_ID : (int32_t)id;
     t->unigram.byte_fallback = json_flag(o, "byte_fallback", false);
     return 0;
 }
@@ -104,11 +122,13 @@ static int load_unigram(const struct json_loader *l, const json_t *o)
 static int load_words(const struct json_loader *l, const json_t *o)
 {
     struct tokenizer *t = l->t;
-    const char *unk = json_text_of(o, "unk_token");
+    const char *unk = json_string_value(json_object_get(o, "unk_token"));
 
     t->model = TOK_WORDS;
-    t->words_unk = vocabmap_id(&t->vocab, unk, strlen(unk));
-    return t->words_unk < 0 ? tokjson_bad(l, "the unknown token is not in the vocabulary") : 0;
+    if (!unk)
+        return tokjson_bad(l, "the model has no unk_token");
+    t->words_unk = unknown_id(l, unk);
+    return 0;
 }
 
 /* A model without a type is told by what only it has. */
@@ -189,8 +209,11 @@ static int load_all(const struct json_loader *l, const json_t *root)
     if (tokjson_normalizer(l, json_object_get(root, "normalizer"), 0) ||
         tokjson_pre(l, json_object_get(root, "pre_tokenizer"), 0) ||
         load_model(l, json_object_get(root, "model")) ||
-        load_added(l, json_object_get(root, "added_tokens")) ||
-        tokjson_post(l, json_object_get(root, "post_processor"), 0) ||
+        load_added(l, json_object_get(root, "added_tokens")))
+        return -1;
+    if (t->vocab.entries == 0 && t->added.n == 0)
+        return tokjson_bad(l, "the vocabulary is empty");
+    if (tokjson_post(l, json_object_get(root, "post_processor"), 0) ||
         tokjson_decoder(l, json_object_get(root, "decoder"), 0))
         return -1;
     if (t->template.n_single == 0 && tokjson_plain(l))

@@ -61,10 +61,11 @@ static inline bool json_flag(const json_t *o, const char *key, bool otherwise)
     return json_is_boolean(v) ? json_is_true(v) : otherwise;
 }
 
-static inline bool json_is_type(const json_t *o, const char *type)
-{
-    return strcmp(json_text_of(o, "type"), type) == 0;
-}
+/*
+ * The type of a part.  Old files leave it out; it is then the one that has the part's keys: of
+ * `shapes`, lists of keys with the type in front that end in NULL, the first that has all.
+ */
+const char *tokjson_type(const json_t *o, const char *const (*shapes)[6], size_t n);
 
 /* A whole number from 0 to `most`, else -1. */
 static inline int64_t json_whole(const json_t *v, int64_t most)

@@ -182,21 +182,32 @@ static const struct {
 
 int tokjson_normalizer(const struct json_loader *l, const json_t *o, int depth)
 {
+    static const char *const shapes[][6] = {
+        {"BertNormalizer", "clean_text", "handle_chinese_chars", "lowercase"},
+        {"Strip", "strip_left", "strip_right"},
+        {"Sequence", "normalizers"},
+        {"Precompiled", "precompiled_charsmap"},
+        {"Replace", "pattern", "content"},
+        {"Prepend", "prepend"}};
+    const char *type = tokjson_type(o, shapes, sizeof shapes / sizeof shapes[0]);
+
     if (!o || json_is_null(o))
         return 0;
-    if (json_is_type(o, "Sequence") && depth < 8) {
+    if (strcmp(type, "Sequence") == 0 && depth < 8) {
         const json_t *list = json_object_get(o, "normalizers");
 
+        if (!json_is_array(list))
+            return tokjson_bad(l, "a Sequence has no normalizers");
         for (size_t i = 0; i < json_array_size(list); i++)
             if (tokjson_normalizer(l, json_array_get(list, i), depth + 1))
                 return -1;
         return 0;
     }
     for (size_t i = 0; i < sizeof normalizers / sizeof normalizers[0]; i++)
-        if (json_is_type(o, normalizers[i].type))
+        if (strcmp(type, normalizers[i].type) == 0)
             return normalizers[i].load ? normalizers[i].load(l, o)
                                        : add_step(l, normalizers[i].step);
-    return tokjson_missing(l, "normalizer", json_text_of(o, "type"));
+    return tokjson_missing(l, "normalizer", type);
 }
 
 /* ---- pre-tokenizer ---- */
@@ -322,29 +333,32 @@ static const struct {
 
 int tokjson_pre(const struct json_loader *l, const json_t *o, int depth)
 {
+    const char *type = tokjson_type(o, NULL, 0);
     enum pre_step step = 0;
 
     if (!o || json_is_null(o))
         return 0;
-    if (json_is_type(o, "Sequence") && depth < 8) {
+    if (strcmp(type, "Sequence") == 0 && depth < 8) {
         const json_t *list = json_object_get(o, "pretokenizers");
 
+        if (!json_is_array(list))
+            return tokjson_bad(l, "a Sequence has no pretokenizers");
         for (size_t i = 0; i < json_array_size(list); i++)
             if (tokjson_pre(l, json_array_get(list, i), depth + 1))
                 return -1;
         return 0;
     }
     for (size_t i = 0; i < sizeof pretokenizers / sizeof pretokenizers[0]; i++) {
-        if (!json_is_type(o, pretokenizers[i].type))
+        if (strcmp(type, pretokenizers[i].type) != 0)
             continue;
         if (pretokenizers[i].load)
             return pretokenizers[i].load(l, o);
         step = pretokenizers[i].step;
     }
-    if (json_is_type(o, "Digits"))
+    if (strcmp(type, "Digits") == 0)
         step = json_flag(o, "individual_digits", false) ? PRE_DIGIT : PRE_DIGITS;
     if (step == 0)
-        return tokjson_missing(l, "pre-tokenizer", json_text_of(o, "type"));
+        return tokjson_missing(l, "pre-tokenizer", type);
     return pretokenizer_add(&l->t->pre, step) ? tokjson_bad(l, "too many pre-tokenizers") : 0;
 }
 
@@ -427,25 +441,28 @@ static const struct {
 /* A decoder that is not implemented stops only those who want text. */
 int tokjson_decoder(const struct json_loader *l, const json_t *o, int depth)
 {
+    const char *type = tokjson_type(o, NULL, 0);
     struct decode_step *step;
     size_t k = 0;
 
     if (!o || json_is_null(o))
         return 0;
-    if (json_is_type(o, "Sequence") && depth < 8) {
+    if (strcmp(type, "Sequence") == 0 && depth < 8) {
         const json_t *list = json_object_get(o, "decoders");
 
+        if (!json_is_array(list))
+            return tokjson_bad(l, "a Sequence has no decoders");
         for (size_t i = 0; i < json_array_size(list); i++)
             if (tokjson_decoder(l, json_array_get(list, i), depth + 1))
                 return -1;
         /* An empty one joins all, which Fuse does, too. */
         return l->t->decodes || tokrules_decode(l->t, DECODE_FUSE) ? 0 : -1;
     }
-    while (k < sizeof decoders / sizeof decoders[0] && !json_is_type(o, decoders[k].type))
+    while (k < sizeof decoders / sizeof decoders[0] && strcmp(type, decoders[k].type) != 0)
         k++;
     if (k == sizeof decoders / sizeof decoders[0]) {
         step = tokrules_decode(l->t, DECODE_UNKNOWN);
-        return step ? put_text(l, step, json_text_of(o, "type"))
+        return step ? put_text(l, step, type)
                     : tokjson_bad(l, "too many decoders");
     }
     step = tokrules_decode(l->t, decoders[k].kind);

@@ -93,11 +93,21 @@ static int load_template(const struct json_loader *l, const json_t *o)
 
 int tokjson_post(const struct json_loader *l, const json_t *o, int depth)
 {
-    if (!o || json_is_null(o) || json_is_type(o, "ByteLevel"))
+    static const char *const shapes[][6] = {
+        {"RobertaProcessing", "sep", "cls", "trim_offsets", "add_prefix_space"},
+        {"BertProcessing", "sep", "cls"},
+        {"TemplateProcessing", "single", "pair", "special_tokens"},
+        {"Sequence", "processors"}};
+    const char *type = tokjson_type(o, shapes, sizeof shapes / sizeof shapes[0]);
+    const bool roberta = strcmp(type, "RobertaProcessing") == 0;
+
+    if (!o || json_is_null(o) || strcmp(type, "ByteLevel") == 0)
         return 0;
-    if (json_is_type(o, "Sequence") && depth < 8) {
+    if (strcmp(type, "Sequence") == 0 && depth < 8) {
         const json_t *list = json_object_get(o, "processors");
 
+        if (!json_is_array(list))
+            return tokjson_bad(l, "a Sequence has no processors");
         for (size_t i = 0; i < json_array_size(list); i++)
             if (tokjson_post(l, json_array_get(list, i), depth + 1))
                 return -1;
@@ -105,9 +115,9 @@ int tokjson_post(const struct json_loader *l, const json_t *o, int depth)
     }
     if (l->t->template.n_single)
         return tokjson_bad(l, "two post-processors with templates are not implemented");
-    if (json_is_type(o, "TemplateProcessing"))
+    if (strcmp(type, "TemplateProcessing") == 0)
         return load_template(l, o);
-    if (json_is_type(o, "BertProcessing") || json_is_type(o, "RobertaProcessing"))
-        return fixed_template(l, o, json_is_type(o, "RobertaProcessing"));
-    return tokjson_missing(l, "post-processor", json_text_of(o, "type"));
+    if (roberta || strcmp(type, "BertProcessing") == 0)
+        return fixed_template(l, o, roberta);
+    return tokjson_missing(l, "post-processor", type);
 }

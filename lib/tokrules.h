@@ -54,6 +54,7 @@ struct tokenizer {
     struct charbpe chars; /* BPE over characters */
     struct unigram unigram;
     int64_t words_unk; /* TOK_WORDS */
+    bool lacks_unk;    /* the model's unknown token is VOCAB_NO_ID */
     char *prefix; /* of inner word pieces */
     struct added added;
     struct template template;

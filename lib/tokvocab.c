@@ -32,11 +32,7 @@ int tokrules_vocab(struct tokenizer *t, struct jsonscan *s, struct err *e)
         if (vocabmap_add(&t->vocab, token, n, id, e))
             return err_prefix(e, "'%s': ", s->name);
     }
-    if (more == 0 && vocabmap_index(&t->vocab, e))
-        return -1;
-    if (more == 0 && t->vocab.entries == 0)
-        return err_set(e, ERR_DATA, "'%s': the vocabulary is empty", s->name);
-    return more;
+    return more == 0 && vocabmap_index(&t->vocab, e) ? -1 : more;
 }
 
 /* A piece and its score, a list of two. */
@@ -71,11 +67,7 @@ int tokrules_pieces(struct tokenizer *t, struct jsonscan *s, struct err *e)
         }
     }
     buf_free(&piece);
-    if (more == 0 && vocabmap_index(&t->vocab, e))
-        return -1;
-    if (more == 0 && t->unigram.n == 0)
-        return err_set(e, ERR_DATA, "'%s': the vocabulary is empty", s->name);
-    return more;
+    return more == 0 && vocabmap_index(&t->vocab, e) ? -1 : more;
 }
 
 /* Merges whose tokens are looked for together; the first has this rank. */

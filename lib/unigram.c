@@ -51,7 +51,7 @@ int unigram_build(struct unigram *u, struct vocabmap *v, struct err *e)
     size_t n = 0;
     int rc;
 
-    if (u->unk < 0 || (size_t)u->unk >= u->n)
+    if (u->unk != VOCAB_NO_ID && (u->unk < 0 || (size_t)u->unk >= u->n))
         return err_set(e, ERR_DATA, "the unknown token is not in the vocabulary");
     if (vocabmap_index(v, e))
         return -1;
@@ -80,14 +80,21 @@ void unigram_free(struct unigram *u)
     *u = (struct unigram){0};
 }
 
-static void offer(struct unigram_best *best, double score, size_t from, int32_t id)
+static bool offer(struct unigram_best *best, double score, size_t from, int32_t id)
 {
-    if (best->from == NOWHERE || score > best->score)
+    const bool taken = best->from == NOWHERE || score > best->score;
+
+    if (taken)
         *best = (struct unigram_best){score, (uint32_t)from, id};
+    return taken;
 }
 
-/* Finds the best last piece of every beginning of the word. */
-static void search(const struct unigram *u, const uint8_t *word, size_t n,
+/*
+ * Finds the best last piece of every beginning of the word.  False: one of them ends in an
+ * unknown character, and there is no token for it; that the whole might do without it does not
+ * matter, as in the reference.
+ */
+static bool search(const struct unigram *u, const uint8_t *word, size_t n,
                    struct unigram_best *best)
 {
     size_t used;
@@ -111,9 +118,11 @@ static void search(const struct unigram *u, const uint8_t *word, size_t n,
                 single = single || i + 1 - at == used;
             }
         }
-        if (!single)
-            offer(&best[at + used], u->unk_score + here, at, u->unk);
+        if (!single && offer(&best[at + used], u->unk_score + here, at, u->unk) &&
+            u->unk == VOCAB_NO_ID)
+            return false;
     }
+    return true;
 }
 
 /* The ids of a run of unknown characters; they are written towards the front from *to. */
@@ -143,7 +152,10 @@ int64_t unigram_word(const struct unigram *u, const struct vocabmap *v, const ui
         return err_set(e, ERR_DATA, "a word of %zu bytes is too long", n);
     if (mem_grow(&s->best, &s->cap, n + 1, sizeof *s->best, e))
         return -1;
-    search(u, word, n, s->best);
+    if (!search(u, word, n, s->best)) {
+        *ids = VOCAB_NO_ID;
+        return 1;
+    }
     /* From the end, where an id never takes more places than its piece has bytes. */
     for (size_t end = n; end > 0;) {
         size_t from = s->best[end].from;

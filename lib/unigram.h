@@ -20,7 +20,7 @@
  * byte_fallback, and unigram_build does the rest:
  *
  *     unigram_add(&t->unigram, &t->vocab, piece, len, score, e)    for each piece
- *     t->unigram.unk = 0;
+ *     t->unigram.unk = 0;                                          or VOCAB_NO_ID
  */
 struct unigram {
     double *score; /* (n) by id */

@@ -15,6 +15,11 @@
 #include <stdint.h>
 
 enum { VOCAB_MAX_ID = 1 << 24 }; /* ids of real vocabularies are far below */
+/*
+ * The id of a model's unknown token where the vocabulary has none.  No token has it; a text whose
+ * ids hold it is refused.
+ */
+enum { VOCAB_NO_ID = (1 << 21) - 1 };
 
 /* Where a token is in bytes.data; a NUL follows it. */
 struct vocab_token {

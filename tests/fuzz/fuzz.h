@@ -20,6 +20,7 @@ int fuzz_safetensors(const uint8_t *data, size_t n);
 int fuzz_pickle(const uint8_t *data, size_t n);
 int fuzz_tokenizer(const uint8_t *data, size_t n);
 int fuzz_encode(const uint8_t *data, size_t n);
+int fuzz_input(const uint8_t *data, size_t n);
 int fuzz_clean(const uint8_t *data, size_t n);
 int fuzz_explain(const uint8_t *data, size_t n);
 int fuzz_sentencepiece(const uint8_t *data, size_t n);

@@ -17,8 +17,10 @@ static void use(const struct tokenizer *t, const char *text, size_t n)
     struct tok_ids ids = {0};
     struct buf out = {0};
 
-    if (!enc || encoder_encode(enc, text, n, &ids, &e))
+    if (!enc || (encoder_encode(enc, text, n, &ids, &e) && !encoder_met_unknown(enc)))
         __builtin_trap();
+    if (encoder_met_unknown(enc))
+        ids.n = 0;
     for (size_t i = 0; i < ids.n; i++)
         if (ids.id[i] >= tokenizer_size(t) || ids.start[i] > 1)
             __builtin_trap();

@@ -6,7 +6,8 @@ T5's, Llama's and others', and for every option of every part.
 
     python3 tests/parity/ids_kinds.py BIN TOOLS [NAME...]
 
-PARITY_QUICK=1 takes every shape, with a quarter of the texts and a sample of the code points.
+The published families get every code point and 100,000 random texts, the others 6,000.
+PARITY_QUICK=1 takes every shape, with a quarter of those 6,000 and a sample of the code points.
 CHARSMAP=FILE takes that charsmap (SentencePiece's nmt_nfkc, say) instead of our own.
 """
 import json
@@ -268,7 +269,7 @@ def pattern_shapes(texts):
             plain, normalizer=n.Replace(Regex(pattern), "<>"), pre_tokenizer=p.BertPreTokenizer())
 
 
-# Those that are shown every code point; the others every 64th row of them.
+# Those that are shown every code point and all random texts; the others every 64th row of them.
 EVERY_POINT = {"xlm-r", "albert", "deberta-v3", "camembert", "nmt, nfkc", "llama", "suffix", "clip",
                "words", "pattern cl100k", "pattern o200k", "pattern deepseek"}
 FLAGS = [AddedToken("ab", single_word=True), AddedToken("é!", normalized=True),
@@ -303,6 +304,7 @@ def compare_all(name, t, work, texts, hard, quick):
     ids.compare(f"{name}: random", at, t, hard)
     if name in EVERY_POINT and not quick:
         ids.points(name, at, t)
+        ids.compare(f"{name}: many random", at, t, ids.nasties(ids.MANY, 7))
     else:
         rows = [ids.POINTS[i:i + 64] for i in range(0, len(ids.POINTS), 64)][::64]
         ids.compare(f"{name}: some code points", at, t,

@@ -6,49 +6,21 @@
  */
 #include "../fuzz/fuzz_pickle.c"
 #include "../fuzz/fuzz_safetensors.c"
+#include "fuzz_kept.h"
 #include "io.h"
 #include "mem.h"
-#include "test.h"
 #include "torch_fixture.h"
 
-#include <archive.h>
-#include <archive_entry.h>
-
-enum { ROUNDS = 4000, ENTRY_MAX = 1 << 16 };
-
-static void replay_archive(const char *path, int (*target)(const uint8_t *, size_t))
-{
-    struct archive *a = archive_read_new();
-    struct archive_entry *entry;
-    uint8_t *data = malloc(ENTRY_MAX);
-    int count = 0;
-
-    archive_read_support_filter_zstd(a);
-    archive_read_support_format_tar(a);
-    CHECK_MSG(data && archive_read_open_filename(a, path, 65536) == ARCHIVE_OK, "%s", path);
-    while (archive_read_next_header(a, &entry) == ARCHIVE_OK) {
-        const la_ssize_t n = archive_read_data(a, data, ENTRY_MAX);
-        uint8_t *copy = malloc(n > 0 ? (size_t)n : 1);
-
-        CHECK(n >= 0 && copy);
-        memcpy(copy, data, (size_t)n);
-        CHECK(target(copy, (size_t)n) == 0);
-        free(copy);
-        count++;
-    }
-    archive_read_free(a);
-    free(data);
-    CHECK_MSG(count > 100, "%d inputs in %s", count, path);
-}
+enum { ROUNDS = 4000 };
 
 static void kept_safetensors(void)
 {
-    replay_archive("tests/fuzz/safetensors.tar.zst", fuzz_safetensors);
+    fuzz_kept("tests/fuzz/safetensors.tar.zst", fuzz_safetensors);
 }
 
 static void kept_pickles(void)
 {
-    replay_archive("tests/fuzz/pickle.tar.zst", fuzz_pickle);
+    fuzz_kept("tests/fuzz/pickle.tar.zst", fuzz_pickle);
 }
 
 /* xorshift64*: George Marsaglia, 2003. */

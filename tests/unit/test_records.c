@@ -189,6 +189,7 @@ static void csv(void)
           "1:1 l=1 <a \"b\" >\n2:2 l=2 <l1\nl2>\n3:4 l=3 <c>\n", 0);
     GIVES("x.csv", "1,a \"b\" c\n", "1:1 l=1 <a \"b\" c>\n", 0);
     GIVES("x.csv", "label,text\n1,a\n", "1:2 l=1 <a>\n", 0);
+    GIVES("x", "\"a\rb\",text\nx,y\n", "1:2 <y>\n", .text = "text");
     GIVES("x.csv", "\"la\"\"bel\",text\n1,a\n", "1:2 l=1 <a>\n", .label = "la\"bel",
           .text = "text");
     GIVES("x.csv", "\"\n\",text\n1,a\n", "1:3 <a>\n", .text = "text");

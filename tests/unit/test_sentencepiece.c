@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* SentencePiece models: what is written is read again, what is damaged is told. */
 #include "../fuzz/fuzz_sentencepiece.c"
+#include "fuzz_kept.h"
 #include "mem.h"
 #include "spmwrite.h"
-#include "test.h"
 
-#include <archive.h>
-#include <archive_entry.h>
-
-enum { ROUNDS = 1500, ENTRY_MAX = 1 << 16 };
+enum { ROUNDS = 1500 };
 
 static const struct {
     const char *text;
@@ -192,31 +189,9 @@ static void mutations(void)
     buf_free(&file);
 }
 
-/* What a fuzzer found worth keeping. */
 static void kept_inputs(void)
 {
-    struct archive *a = archive_read_new();
-    struct archive_entry *entry;
-    uint8_t *data = malloc(ENTRY_MAX);
-    int count = 0;
-
-    archive_read_support_filter_zstd(a);
-    archive_read_support_format_tar(a);
-    CHECK(data && archive_read_open_filename(a, "tests/fuzz/sentencepiece.tar.zst", 65536) ==
-                      ARCHIVE_OK);
-    while (archive_read_next_header(a, &entry) == ARCHIVE_OK) {
-        const la_ssize_t n = archive_read_data(a, data, ENTRY_MAX);
-        uint8_t *copy = malloc(n > 0 ? (size_t)n : 1);
-
-        CHECK(n >= 0 && copy);
-        memcpy(copy, data, (size_t)n);
-        CHECK(fuzz_sentencepiece(copy, (size_t)n) == 0);
-        free(copy);
-        count++;
-    }
-    archive_read_free(a);
-    free(data);
-    CHECK_MSG(count > 100, "%d inputs", count);
+    fuzz_kept("tests/fuzz/sentencepiece.tar.zst", fuzz_sentencepiece);
 }
 
 int main(void)

@@ -425,7 +425,7 @@ static void names_what_is_not_implemented(void)
         {"wordpiece", "\"WordPiece\",\"unk", "\"Trigram\",\"unk", "'Trigram'"},
         {"wordpiece", "\"WordPiece\",\"unk", "\"Unigram\",\"unk", "'['"},
         {"wordpiece", "\"TemplateProcessing\"", "\"Other\"", "'Other'"},
-        {"wordpiece", "\"unk_token\":\"[UNK]\"", "\"unk_token\":\"[no]\"", "unknown token"},
+        {"wordpiece", "\"unk_token\":\"[UNK]\"", "\"unk_token\":7", "unk_token"},
         {"wordpiece", "\"vocab\":{", "\"vocab\":{\"x\":-1,", "no id"},
         {"wordpiece", "\"vocab\":{", "\"vocab\":{\"x\":0,", "two tokens"},
         {"wordpiece", "\"vocab\":{", "\"vocab\":{\"x\":4000000000,", "limit"},
