@@ -20,6 +20,8 @@ static const struct opt options[] = {
     {"logits", 0, OPT_FLAG, AT(s.logits), NULL, "write logits, z:LABEL", 0, 0, 0},
     {"top", 0, OPT_INT, AT(s.top), "K",
      "write only the best K labels, each with its probability or logit", 0, 1, 1 << 24},
+    {"embed", 0, OPT_CHOICE, AT(s.embed), "cls|mean",
+     "write a vector of each record: the first token's, or the mean of all", 0, 0, 0},
     {"max-len", 0, OPT_INT, AT(s.max_len), "N",
      "cut inputs to N tokens, specials included [the model's limit]", 0, 1, 1e9},
     {"truncate", 0, OPT_TEXT, AT(s.truncate), "PART",
@@ -63,6 +65,8 @@ int main(int argc, char **argv)
         err_set(&e, ERR_USAGE, "no model: name the classifier with -m; try 'score --help'");
     else if (rc == 0 && v.probs && v.s.logits)
         err_set(&e, ERR_USAGE, "--probs and --logits: choose one");
+    else if (rc == 0 && v.s.embed && (v.probs || v.s.logits || v.s.top))
+        err_set(&e, ERR_USAGE, "--embed writes no scores: leave --probs, --logits, --top out");
     else if (rc == 0)
         (void)!scoring_run(&v.s, argv + first, argc - first, &m, &e);
     return msg_finish(&m, &e);

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 enum family { FAMILY_BERT, FAMILY_ROBERTA };
+enum model_head { HEAD_CLASSIFY, HEAD_MLM, HEAD_NONE };
 enum problem { PROBLEM_SINGLE, PROBLEM_MULTI, PROBLEM_REGRESSION };
 
 struct config {

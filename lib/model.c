@@ -81,7 +81,7 @@ struct model *model_open(const struct model_options *o, struct msg *msg, struct 
             goto out;
     }
     if (open_device(m, o, msg, e) ||
-        params_plan(&m->params, &m->config, o->head == HEAD_MLM, e))
+        params_plan(&m->params, &m->config, o->head, e))
         goto out;
     m->plan.layer = mem_alloc((size_t)m->config.layers, sizeof *m->plan.layer, "layers", e);
     m->run = mem_alloc((size_t)m->params.n, sizeof *m->run, "the table of tensors", e);
@@ -186,8 +186,9 @@ void plan_results(const struct model *m, const struct model_limits *l, struct ar
     out->sumsq = arena_take(a, 1, sizeof *out->sumsq);
     out->row_loss = arena_take(a, l->rows, sizeof *out->row_loss);
     out->best = mlm ? arena_take(a, l->rows, sizeof *out->best) : NULL;
-    out->logits =
-        mlm ? NULL : arena_take(a, l->rows * m->config.n_labels, sizeof *out->logits);
+    out->logits = NULL;
+    if (m->head == HEAD_CLASSIFY)
+        out->logits = arena_take(a, l->rows * m->config.n_labels, sizeof *out->logits);
 }
 
 static void plan_layer(const struct model *m, const struct model_limits *l, struct arena *a,
@@ -220,6 +221,8 @@ static void plan_head(const struct model *m, const struct model_limits *l, struc
     chunk = chunk < VOCAB_ROWS_MIN ? VOCAB_ROWS_MIN : chunk;
     plan->last_mix = arena_mat(a, r, h, act);
     plan->last_x = arena_mat(a, r, h, act);
+    if (m->head == HEAD_NONE)
+        return;
     plan->dense = arena_mat(a, r, h, act);
     plan->out = arena_mat(a, r, h, act);
     if (m->head == HEAD_MLM) {

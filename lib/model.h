@@ -6,7 +6,7 @@
  *     model_reserve(m, &limits, &e);              memory is planned once, for the largest batch
  *     training:  for each micro-batch  model_submit(m, &batch, &part, &e);
  *                and, behind it,       model_collect(m, &sum, &norm, &e);
- *     scoring:   model_logits(m, &batch, logits, &e);
+ *     scoring:   model_evaluate(m, &batch, logits, &sum, &e);  or model_embed
  *
  * Nothing is allocated between model_reserve and the end.
  */
@@ -22,8 +22,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-enum model_head { HEAD_CLASSIFY, HEAD_MLM };
 
 struct model_options {
     const char *dir;        /* model directory */
@@ -120,6 +118,9 @@ int model_answer(struct model *m, float *logits, struct loss_sum *sum,
 /* Both at once. */
 int model_evaluate(struct model *m, const struct batch *b, float *logits,
                    struct loss_sum *sum, struct err *e) MUST_USE;
+
+/* What the encoder makes of the batch's rows: out is host memory, (n_rows, H). */
+int model_embed(struct model *m, const struct batch *b, float *out, struct err *e) MUST_USE;
 
 /*
  * The state of training, for checkpoints: parameters, first and second moments as one flat

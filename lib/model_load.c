@@ -239,7 +239,7 @@ static int find_heads(struct loader *l, struct msg *msg, struct err *e)
 {
     if (l->m->head == HEAD_CLASSIFY)
         return find_classifier(l, msg, e);
-    if (find_head(l, PARAM_MLM_W, PARAM_DECODER_W) != WHOLE)
+    if (l->m->head == HEAD_MLM && find_head(l, PARAM_MLM_W, PARAM_DECODER_W) != WHOLE)
         msg_note(msg, "the masked-LM head is new: '%s' has none", l->o->dir);
     return 0;
 }

@@ -250,3 +250,40 @@ int model_evaluate(struct model *m, const struct batch *b, float *logits, struct
         return err_set(e, ERR_INTERNAL, "a masked-LM head keeps no logits");
     return model_ask(m, b, sum, e) || model_answer(m, logits, sum, e) ? -1 : 0;
 }
+
+/* bf16 numbers in the upper half of a row of floats become these; bf16 is a float's upper half. */
+static void widen(float *x, int64_t n)
+{
+    const unsigned char *from = (const unsigned char *)x + 2 * n;
+
+    for (int64_t i = 0; i < n; i++) {
+        uint16_t half;
+        uint32_t whole;
+
+        memcpy(&half, from + 2 * i, sizeof half);
+        whole = (uint32_t)half << 16;
+        memcpy(&x[i], &whole, sizeof whole);
+    }
+}
+
+int model_embed(struct model *m, const struct batch *b, float *out, struct err *e)
+{
+    const struct backend *be = m->ops.be;
+    struct slot *s = &m->slot[m->next];
+    struct pass pass = {.train = false};
+    struct mat y;
+    int64_t n;
+
+    if (m->pending)
+        return err_set(e, ERR_INTERNAL, "an evaluation while other work is under way");
+    if (batch_fill(m, s, b, false, &pass, e) || slot_send(m, s, e) || bert_forward(m, &pass, e))
+        return -1;
+    y = bert_output(m, &pass);
+    n = y.rows * y.ld;
+    if (y.t == DT_F32)
+        return be->get(m->ops.dev, out, y.p, (size_t)n * sizeof *out, e);
+    if (be->get(m->ops.dev, (char *)out + 2 * n, y.p, (size_t)n * 2, e))
+        return -1;
+    widen(out, n);
+    return 0;
+}

@@ -40,10 +40,12 @@ static int64_t extent(const struct config *c, char letter)
     }
 }
 
-static bool in_model(enum param_group group, const struct config *c, bool mlm)
+static bool in_model(enum param_group group, const struct config *c, enum model_head head)
 {
+    const bool mlm = head == HEAD_MLM;
+
     switch (group) {
-    case GROUP_CLASSIFY: return !mlm;
+    case GROUP_CLASSIFY: return head == HEAD_CLASSIFY;
     case GROUP_MLM: return mlm;
     case GROUP_TIED: return mlm && c->tied;
     case GROUP_UNTIED: return mlm && !c->tied;
@@ -72,7 +74,8 @@ static void place(struct params *p, const struct config *c, enum param_id id, in
 }
 
 /* All matrices, or all vectors: the base, the layers in order, the head. */
-static void place_all(struct params *p, const struct config *c, bool mlm, bool vectors)
+static void place_all(struct params *p, const struct config *c, enum model_head head,
+                      bool vectors)
 {
     for (int stage = 0; stage < 3; stage++) {
         const int layers = stage == 1 ? (int)p->layers : 1;
@@ -83,7 +86,7 @@ static void place_all(struct params *p, const struct config *c, bool mlm, bool v
                 const int of_stage = group == GROUP_BASE ? 0 : group == GROUP_LAYER ? 1 : 2;
 
                 if (of_stage == stage && (table[id].cols == '1') == vectors &&
-                    in_model(group, c, mlm))
+                    in_model(group, c, head))
                     place(p, c, (enum param_id)id, layer);
             }
     }
@@ -97,7 +100,7 @@ static int64_t decoder_at(const struct params *p)
     return decoder ? decoder->at : p->matrices;
 }
 
-int params_plan(struct params *p, const struct config *c, bool mlm, struct err *e)
+int params_plan(struct params *p, const struct config *c, enum model_head head, struct err *e)
 {
     const size_t slots = (size_t)PARAM_COUNT * (size_t)c->layers;
 
@@ -112,12 +115,12 @@ int params_plan(struct params *p, const struct config *c, bool mlm, struct err *
     }
     for (size_t i = 0; i < slots; i++)
         p->index[i] = -1;
-    place_all(p, c, mlm, false);
+    place_all(p, c, head, false);
     p->size = (p->size + ALIGN - 1) / ALIGN * ALIGN;
     p->matrices = p->size;
     p->linear = params_find(p, PARAM_Q_W, 0)->at;
     p->linear_end = decoder_at(p);
-    place_all(p, c, mlm, true);
+    place_all(p, c, head, true);
     p->size = (p->size + ALIGN - 1) / ALIGN * ALIGN;
     return 0;
 }

@@ -51,8 +51,9 @@ struct params {
     int64_t linear, linear_end;
 };
 
-/* Lays out the tensors of a model with a classification or a masked-LM head. */
-int params_plan(struct params *p, const struct config *c, bool mlm, struct err *e) MUST_USE;
+/* Lays out the tensors of a model with a classification head, a masked-LM head or none. */
+int params_plan(struct params *p, const struct config *c, enum model_head head,
+                struct err *e) MUST_USE;
 void params_free(struct params *p);
 
 /* A tensor, or NULL when this model has none such. */

@@ -80,22 +80,36 @@ static int check_labels(const struct scores_format *f, struct err *e)
     return check_twins(f, e);
 }
 
-static int add_header(struct scores_writer *w, struct err *e)
+/* The columns behind gold. */
+static int add_columns(struct scores_writer *w, struct err *e)
 {
     const char *mark = w->f.logits ? "z" : "p";
 
-    if (buf_puts(&w->out, "key\tgold\tpred", e))
+    if (w->f.kind == SCORES_VECTOR) {
+        for (size_t i = 1; i <= w->f.n_labels; i++)
+            if (buf_addf(&w->out, e, "\te:%zu", i))
+                return -1;
+        return 0;
+    }
+    if (buf_puts(&w->out, "\tpred", e))
         return -1;
-    if (w->f.kind == SCORES_REGRESSION && w->f.logits &&
-        buf_puts(&w->out, "\tz:value", e))
-        return -1;
+    if (w->f.kind == SCORES_REGRESSION)
+        return w->f.logits ? buf_puts(&w->out, "\tz:value", e) : 0;
     for (size_t i = 1; i <= w->f.top; i++)
         if (buf_addf(&w->out, e, "\ttop%zu\t%s%zu", i, mark, i))
             return -1;
     for (size_t i = 0; i < w->f.n_labels && !w->f.top; i++)
         if (buf_addf(&w->out, e, "\t%s:%s", mark, w->f.labels[i]))
             return -1;
-    return buf_putc(&w->out, '\n', e);
+    return 0;
+}
+
+static int add_header(struct scores_writer *w, struct err *e)
+{
+    return buf_puts(&w->out, "key\tgold", e) || add_columns(w, e) ||
+                   buf_putc(&w->out, '\n', e)
+               ? -1
+               : 0;
 }
 
 static int start_top(struct scores_writer *w, struct err *e)
@@ -117,7 +131,7 @@ int scores_begin(struct scores_writer *w, int fd, const char *name,
         w->f.n_labels = 0;
     else if (f->n_labels == 0)
         return err_set(e, ERR_INTERNAL, "a file of scores needs labels");
-    else if (check_labels(f, e))
+    else if (f->kind != SCORES_VECTOR && check_labels(f, e))
         return -1;
     w->p = mem_alloc(w->f.n_labels, sizeof *w->p, "probabilities", e);
     if (!w->p || (f->top && start_top(w, e)) || add_header(w, e)) {
@@ -189,9 +203,21 @@ static int add_top(struct scores_writer *w, const float *logits, struct err *e)
     return 0;
 }
 
+static int add_vector(struct scores_writer *w, const float *x, struct err *e)
+{
+    for (size_t i = 0; i < w->f.n_labels; i++)
+        if (add_number(w, "\t", x[i], e))
+            return -1;
+    return 0;
+}
+
 /* The prediction and the columns behind it. */
 static int add_values(struct scores_writer *w, const float *logits, struct err *e)
 {
+    if (w->f.kind == SCORES_VECTOR)
+        return add_vector(w, logits, e);
+    if (buf_putc(&w->out, '\t', e))
+        return -1;
     if (w->f.kind == SCORES_REGRESSION)
         return add_number(w, "", logits[0], e) ||
                        (w->f.logits && add_number(w, "\t", logits[0], e))
@@ -254,7 +280,7 @@ int scores_row(struct scores_writer *w, const char *key, size_t key_len, const c
         return -1;
     w->held = w->out.len;
     if (buf_add(&w->out, key, key_len, e) || buf_putc(&w->out, '\t', e) ||
-        buf_add(&w->out, gold, gold_len, e) || buf_putc(&w->out, '\t', e) ||
+        buf_add(&w->out, gold, gold_len, e) ||
         add_values(w, logits, e) || buf_putc(&w->out, '\n', e))
         return -1;
     return 0;

@@ -7,6 +7,7 @@
  *     key  gold  pred  p:LABEL...     probabilities, in the model's label order
  *     key  gold  pred  z:LABEL...     the same with logits
  *     key  gold  pred  top1 p1 ...    the K best labels and their values; z1 with logits
+ *     key  gold  e:1 e:2 ...          an embedding
  *     key  gold  pred                 regression; with logits one column more, z:value
  *
  * The writer turns logits into probabilities and a prediction itself, so that every tool
@@ -36,7 +37,8 @@
 enum scores_kind {
     SCORES_SINGLE, /* one of n_labels classes: softmax, the first largest is predicted */
     SCORES_MULTI, /* any of n_labels: sigmoid, those over their threshold are predicted */
-    SCORES_REGRESSION /* one number */
+    SCORES_REGRESSION, /* one number */
+    SCORES_VECTOR      /* n_labels numbers that are no scores: an embedding; write only */
 };
 
 /*
@@ -46,8 +48,8 @@ enum scores_kind {
 struct scores_format {
     enum scores_kind kind;
     bool logits;               /* z: columns instead of p: */
-    const char *const *labels; /* [n_labels], the model's order; unused for regression */
-    size_t n_labels;           /* regression: 0 or 1 */
+    const char *const *labels; /* [n_labels], the model's order; of classes alone */
+    size_t n_labels;           /* regression: 0 or 1; of a vector its length */
     const double *thresholds;  /* [n_labels] for SCORES_MULTI; NULL: 0.5 each */
     size_t top; /* not 0: the best `top` labels alone, of n_labels at most */
 };

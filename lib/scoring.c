@@ -36,9 +36,11 @@ struct run {
     struct template_limit limit;
     size_t batch_tokens, batch_sequences;
     struct batch batch;
-    float *logits;          /* (batch_sequences, n_labels) */
     struct asked asked[DEV_TICKETS]; /* the oldest first */
     int n_asked;
+    size_t width;           /* values of a row: labels, or the model's width */
+    float *values;          /* (batch_sequences, width) */
+    float *hidden;          /* (batch_tokens, width) --embed mean */
     double *thresholds;     /* (n_labels), or NULL: 0.5 */
     struct io_out out;
     struct scores_writer scores;
@@ -71,7 +73,7 @@ static int open_model(struct run *s, struct err *e)
 {
     const struct model_options o = {
         .dir = s->dir,
-        .head = HEAD_CLASSIFY,
+        .head = s->o->embed ? HEAD_NONE : HEAD_CLASSIFY,
         .seed = (uint64_t)s->o->common.seed,
         .dropout = -1,
         .need_head = true,
@@ -84,6 +86,7 @@ static int open_model(struct run *s, struct err *e)
     if (!s->model)
         return -1;
     s->config = model_config(s->model);
+    s->width = (size_t)(s->o->embed ? s->config->hidden : s->config->n_labels);
     return 0;
 }
 
@@ -116,12 +119,19 @@ static int set_limits(struct run *s, struct err *e)
     return 0;
 }
 
+/* --embed mean looks at all tokens, everything else at the first of each input. */
+static bool wants_all(const struct run *s)
+{
+    return s->o->embed && strcmp(s->o->embed, "mean") == 0;
+}
+
 static int reserve(struct run *s, struct err *e)
 {
+    const size_t rows = wants_all(s) ? s->batch_tokens : s->batch_sequences;
     const struct model_limits limits = {
         .tokens = (int64_t)s->batch_tokens,
         .sequences = (int64_t)s->batch_sequences,
-        .rows = (int64_t)s->batch_sequences,
+        .rows = (int64_t)rows,
         .max_len = s->limit.max_len,
         .train = false,
     };
@@ -132,12 +142,12 @@ static int reserve(struct run *s, struct err *e)
                 (long long)s->limit.max_len,
                 (double)model_bytes(s->model, &limits) / (1 << 20));
     if (model_reserve(s->model, &limits, e) ||
-        batch_reserve(&s->batch, s->batch_tokens, s->batch_sequences, s->batch_sequences,
-                      0, e))
+        batch_reserve(&s->batch, s->batch_tokens, s->batch_sequences, rows, 0, e))
         return -1;
-    s->logits = mem_alloc(s->batch_sequences * (size_t)s->config->n_labels,
-                          sizeof *s->logits, "logits", e);
-    return s->logits ? 0 : -1;
+    s->values = mem_alloc(s->batch_sequences * s->width, sizeof *s->values, "values", e);
+    if (wants_all(s))
+        s->hidden = mem_alloc(rows * s->width, sizeof *s->hidden, "hidden states", e);
+    return s->values && (s->hidden || !wants_all(s)) ? 0 : -1;
 }
 
 /* config.json may hold "thresholds": one number, or one for each label. */
@@ -175,10 +185,10 @@ static int begin_scores(struct run *s, struct err *e)
         [PROBLEM_REGRESSION] = SCORES_REGRESSION,
     };
     const struct scores_format f = {
-        .kind = kinds[s->config->problem],
+        .kind = s->o->embed ? SCORES_VECTOR : kinds[s->config->problem],
         .logits = s->o->logits,
         .labels = (const char *const *)s->config->labels,
-        .n_labels = (size_t)s->config->n_labels,
+        .n_labels = s->width,
         .thresholds = s->thresholds,
         .top = (size_t)s->o->top,
     };
@@ -228,16 +238,51 @@ static size_t input_length(struct run *s, const struct toks_record *r)
     return n_a + n_b + (size_t)specials;
 }
 
-/* Waits for the oldest batch under way and writes its rows. */
-static int write_batch(struct run *s, const struct toks_block *block, struct err *e)
+/* The mean of the hidden states of each input, special tokens included, added up in order. */
+static void pool_mean(struct run *s)
 {
-    const size_t first = s->asked[0].first, n = s->asked[0].n;
-    const size_t labels = (size_t)s->config->n_labels;
+    const struct batch *b = &s->batch;
 
-    s->n_asked--;
-    memmove(s->asked, s->asked + 1, (size_t)s->n_asked * sizeof *s->asked);
-    if (model_answer(s->model, s->logits, NULL, e))
+    for (int32_t i = 0; i < b->n_seq; i++) {
+        const double n = b->cu[i + 1] - b->cu[i];
+
+        for (size_t k = 0; k < s->width; k++) {
+            double sum = 0;
+
+            for (int32_t t = b->cu[i]; t < b->cu[i + 1]; t++)
+                sum += s->hidden[(size_t)t * s->width + k];
+            s->values[(size_t)i * s->width + k] = (float)(sum / n);
+        }
+    }
+}
+
+/* Every token becomes a row. */
+static void take_all(struct batch *b)
+{
+    b->n_rows = b->n_tok;
+    for (int32_t i = 0; i < b->n_tok; i++) {
+        b->rows[i] = i;
+        b->label[i] = -1;
+        b->weight[i] = 1;
+    }
+}
+
+/* The vectors of the batch's records. */
+static int embed(struct run *s, struct err *e)
+{
+    if (!wants_all(s))
+        return model_embed(s->model, &s->batch, s->values, e);
+    take_all(&s->batch);
+    if (model_embed(s->model, &s->batch, s->hidden, e))
         return -1;
+    pool_mean(s);
+    return 0;
+}
+
+/* The rows of n records of the block, whose values are at hand. */
+static int write_rows(struct run *s, const struct toks_block *block, size_t first, size_t n,
+                      struct err *e)
+{
     for (size_t i = 0; i < n; i++) {
         struct toks_record r;
         char room[24];
@@ -247,12 +292,25 @@ static int write_batch(struct run *s, const struct toks_block *block, struct err
         toks_get(block, first + i, &r);
         key = dataset_key(&r, room, &len);
         if (scores_row(&s->scores, key, len, r.label, r.label ? r.label_len : 0,
-                       s->logits + i * labels, e))
+                       s->values + i * s->width, e))
             return e->code == ERR_IO ? -1
                                      : err_prefix(e, "record %llu: ",
                                                   (unsigned long long)r.number);
     }
     return 0;
+}
+
+/* Waits for the oldest batch under way and writes its rows. */
+static int write_batch(struct run *s, const struct toks_block *block, struct err *e)
+{
+    const struct asked oldest = s->asked[0];
+
+    s->n_asked--;
+    memmove(s->asked, s->asked + 1, (size_t)s->n_asked * sizeof *s->asked);
+    return model_answer(s->model, s->values, NULL, e) ||
+                   write_rows(s, block, oldest.first, oldest.n, e)
+               ? -1
+               : 0;
 }
 
 /*
@@ -262,11 +320,19 @@ static int write_batch(struct run *s, const struct toks_block *block, struct err
 static int run_batch(struct run *s, const struct toks_block *block, size_t first,
                      struct err *e)
 {
-    if (s->batch.n_seq == 0)
+    const size_t n = (size_t)s->batch.n_seq;
+
+    if (n == 0)
         return 0;
+    if (s->o->embed) {
+        if (embed(s, e) || write_rows(s, block, first, n, e))
+            return -1;
+        batch_reset(&s->batch);
+        return 0;
+    }
     if (model_ask(s->model, &s->batch, false, e))
         return -1;
-    s->asked[s->n_asked++] = (struct asked){first, (size_t)s->batch.n_seq};
+    s->asked[s->n_asked++] = (struct asked){first, n};
     batch_reset(&s->batch);
     while (s->n_asked >= model_slots(s->model))
         if (write_batch(s, block, e))
@@ -385,7 +451,8 @@ int scoring_run(const struct scoring *o, char *const *paths, int n, struct msg *
     scores_abort(&s.scores); /* nothing is left of it after scores_end */
     io_discard(&s.out);
     free(s.thresholds);
-    free(s.logits);
+    free(s.values);
+    free(s.hidden);
     batch_free(&s.batch);
     model_close(s.model);
     par_close(s.par);

@@ -21,6 +21,7 @@ struct scoring {
     const char *model;    /* -m: a directory or a name; NULL: the default name */
     const char *out;      /* -o, or NULL: standard output */
     bool logits;          /* z: columns instead of p: */
+    const char *embed;    /* "cls" or "mean": vectors instead of scores, no head needed */
     int64_t top;          /* not 0: columns for the best labels alone */
     int64_t max_len;      /* longest input, specials included; 0: the model's limit */
     const char *truncate; /* as template_read_cut reads it; NULL: as the model was trained */

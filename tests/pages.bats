@@ -126,7 +126,7 @@ run_blocks() {
 @test "score.1" {
     tok -m cola -o dev.toks.zst dev.tsv
     blocks score.1
-    run_blocks 4
+    run_blocks 5
     same "${#lines[@]}" 10
     head -n 1 dev.scores | grep -q 'z:0'
 }

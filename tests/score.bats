@@ -185,6 +185,26 @@ best_of() {
     fails_with 2 score -m "$OUT/five" --top 0 "$OUT/five.toks"
 }
 
+@test "--embed: a vector of each record, from models without a head too" {
+    mlm-pretrain -q -m base --init --max-steps 0 -o "$OUT/lm" train.toks >/dev/null
+    for how in cls mean; do
+        score -m "$OUT/lm" --embed $how train.toks >"$OUT/$how"
+        same "$(head -n 1 "$OUT/$how" | tr '\t' ' ')" "key gold $(seq 16 | sed 's/^/e:/' | paste -s -d ' ')"
+        same "$(tail -n +2 "$OUT/$how" | cut -f 1,2)" "$(tail -n +2 train.tsv | cut -f 1 | nl -ba -nln -w1 | tr -d ' ')"
+        awk -F '\t' 'NF != 18 {exit 1}' "$OUT/$how"
+        # Layer norm: with gamma 1 and beta 0 a token's vector has mean 0, and so has a mean of them.
+        tail -n +2 "$OUT/$how" | awk -F '\t' '{s = 0; for (i = 3; i <= NF; i++) s += $i} s > 1e-5 || s < -1e-5 {exit 1}'
+        score -m "$OUT/lm" --embed $how -@ 3 --batch-tokens 20 blocks.toks | cmp - "$OUT/$how"
+        score -m single --embed $how train.toks >/dev/null
+        fails_with 65 mcc "$OUT/$how"
+        head -c 200 train.toks >"$OUT/cut"
+        fails_with 65 score -m "$OUT/lm" --embed $how "$OUT/cut"
+    done
+    if cmp -s "$OUT/cls" "$OUT/mean"; then false; fi
+    fails_with 2 score -m single --embed cls --logits train.toks
+    fails_with 2 score -m single --embed max train.toks
+}
+
 @test "--max-len cuts, and says so when it is much" {
     run_clean score -m single --max-len 4 train.toks
     [ "$status" -eq 0 ] && [ "${#lines[@]}" -eq 21 ]

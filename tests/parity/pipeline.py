@@ -179,7 +179,20 @@ def finetune_case(folder, family, problem, schedule):
         want = trained(**tensors(encodings, pad)).logits
     got = torch.tensor([[float(v) for v in row.split("\t")[3:]] for row in rows])
     check(f"{name}: score's logits", torch.allclose(got, want, atol=1e-4), (got - want).abs().max())
+    check_vectors(name, out, trained, stream, tensors(encodings, pad))
     check(f"{name}: keys and gold", [r.split("\t")[:2] for r in rows][4] == ["5", labels[4]], rows[4])
+
+
+def check_vectors(name, directory, model, stream, inputs):
+    """score --embed against the hidden states of the encoder."""
+    with torch.no_grad():
+        hidden = model.base_model(**inputs).last_hidden_state
+    mask = inputs["attention_mask"].unsqueeze(2)
+    wanted = {"cls": hidden[:, 0], "mean": (hidden * mask).sum(1) / mask.sum(1)}
+    for kind, want in wanted.items():
+        rows = run(f"{BIN}/score", "-m", directory, "--embed", kind, "--max-len", LENGTH, stdin=stream).decode().splitlines()[1:]
+        got = torch.tensor([[float(v) for v in row.split("\t")[2:]] for row in rows])
+        check(f"{name}: score's vectors, {kind}", torch.allclose(got, want, atol=1e-4), (got - want).abs().max())
 
 
 def mlm_case(folder, family):
