@@ -17,6 +17,8 @@ static const struct opt options[] = {
      "how labels are read [as the model's config says, else single]", 0, 0, 0},
     {"eval-every", 0, OPT_INT, TRAIN_AT(eval_every), "N",
      "evaluate every N steps instead of every epoch", 0, 1, 1e12},
+    {"head-lr", 0, OPT_REAL, TRAIN_AT(head_lr), "X",
+     "peak rate of the pooler and the classifier [--lr]", 0, 0, 1e38},
     TRAIN_OPTIONS_STEPS,
     TRAIN_OPTIONS_RUN,
 };

@@ -74,6 +74,7 @@ struct loss_sum {
 struct model_update {
     double lr, beta1, beta2, eps, clip, weight_decay;
     double layer_decay; /* the rate falls by this factor from layer to layer down; 1: it does not */
+    double head_lr; /* rate of the head as a multiple of lr; 1: the same */
     int64_t t; /* number of this update, from 1 */
 };
 

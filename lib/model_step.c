@@ -22,19 +22,20 @@
 /* ---- the update ---- */
 
 /*
- * What the learning rate of a tensor is multiplied with: 1 for the head and the top layer,
- * and by `decay` less for each layer further down; the embeddings are below the first (Sun
- * et al. 2019, section 5.3.3).
+ * What the learning rate of a tensor is multiplied with: 1 for the top layer, and by
+ * layer_decay less for each layer further down; the embeddings are below the first (Sun et
+ * al. 2019, section 5.3.3).  The head has a factor of its own.
  */
-static double rate_of(const struct model *m, const struct param *t, double decay)
+static double rate_of(const struct model *m, const struct param *t,
+                      const struct model_update *u)
 {
     const enum param_group group = param_group(t->id);
     const int layers = (int)m->config.layers;
-    const int below = group == GROUP_BASE    ? layers
-                      : group == GROUP_LAYER ? layers - 1 - t->layer
-                                             : 0;
+    const int below = group == GROUP_BASE ? layers : layers - 1 - t->layer;
 
-    return below ? pow(decay, below) : 1;
+    if (group != GROUP_BASE && group != GROUP_LAYER)
+        return u->head_lr;
+    return below ? pow(u->layer_decay, below) : 1;
 }
 
 static bool alike(const struct param_run *a, const struct param_run *b)
@@ -48,7 +49,7 @@ static bool alike(const struct param_run *a, const struct param_run *b)
  * these are: the word embedding; position and type; the linear layers, whose gradients are
  * written over and not added up from zero; an untied decoder; all vectors.
  */
-static int make_runs(const struct model *m, double weight_decay, double layer_decay,
+static int make_runs(const struct model *m, const struct model_update *u,
                      struct param_run *run)
 {
     const struct params *p = &m->params;
@@ -60,8 +61,8 @@ static int make_runs(const struct model *m, double weight_decay, double layer_de
         const struct param_run r = {
             .at = t->at,
             .n = t->n,
-            .decay = t->vector ? 0 : (float)weight_decay,
-            .lr_scale = (float)rate_of(m, t, layer_decay),
+            .decay = t->vector ? 0 : (float)u->weight_decay,
+            .lr_scale = (float)rate_of(m, t, u),
             .touched = word ? m->touched : NULL,
             .cols = word && m->touched ? t->cols : 0,
             .keep_g = t->at >= p->linear && t->at < p->linear_end,
@@ -84,7 +85,8 @@ static int issue_update(struct model *m, const struct model_update *u, bool stal
 {
     const struct ops *o = &m->ops;
     const struct params *p = &m->params;
-    const int n_sum = make_runs(m, u->weight_decay, 1, m->run);
+    const struct model_update one_rate = {.layer_decay = 1, .head_lr = 1};
+    const int n_sum = make_runs(m, &one_rate, m->run);
     struct adamw adamw = {.p = m->p,
                                 .g = m->g,
                                 .m = m->m,
@@ -102,7 +104,7 @@ static int issue_update(struct model *m, const struct model_update *u, bool stal
         return -1;
     if (o->be->sqnorm(o->dev, m->g, m->run, n_sum, m->out.sumsq, e))
         return -1;
-    adamw.n_run = make_runs(m, u->weight_decay, u->layer_decay, m->run);
+    adamw.n_run = make_runs(m, u, m->run);
     return o->be->adamw(o->dev, &adamw, e);
 }
 
@@ -112,7 +114,7 @@ static int issue_update(struct model *m, const struct model_update *u, bool stal
 struct work {
     int32_t n_tok, n_seq, max_len, n_rows;
     int32_t first, stale, update;
-    float beta1, beta2, eps, clip, decay, layer_decay; /* of the update: in its descriptors */
+    float beta1, beta2, eps, clip, decay, layer_decay, head_lr; /* of the update: in its descriptors */
 };
 _Static_assert(sizeof(struct work) <= DEV_KEY, "the key of a part's work");
 
@@ -131,7 +133,8 @@ static struct work work_of(const struct model *m, const struct pass *pass,
                            .eps = u ? (float)u->eps : 0,
                            .clip = u ? (float)u->clip : 0,
                            .decay = u ? (float)u->weight_decay : 0,
-                           .layer_decay = u ? (float)u->layer_decay : 0};
+                           .layer_decay = u ? (float)u->layer_decay : 0,
+                           .head_lr = u ? (float)u->head_lr : 0};
 
     return w;
 }

@@ -34,7 +34,7 @@ struct train_options {
         *log, *problem, *mask, *truncate;
     bool init, resume, force, whole_word, elastic;
     int64_t max_len, batch, epochs, max_steps, accum, save_every, eval_every, keep, block, memory;
-    double lr, weight_decay, layer_decay, eps, beta1, beta2, clip, dropout, mlm_prob;
+    double lr, weight_decay, layer_decay, head_lr, eps, beta1, beta2, clip, dropout, mlm_prob;
 };
 
 /* -1: not given.  finetune's defaults; mlm-pretrain changes a few. */
@@ -43,7 +43,7 @@ struct train_options {
         .common = OPT_COMMON_DEFAULTS, .schedule = "linear", .warmup = "0",              \
         .shuffle = "epoch", .mask = "80,10,10", .max_len = -1, .batch = 32, .epochs = 4, \
         .max_steps = -1, .accum = 1, .block = -1, .lr = 2e-5, .eps = 1e-8, .beta1 = 0.9, \
-        .beta2 = 0.999, .clip = 1.0, .layer_decay = 1, .dropout = -1, .mlm_prob = 0.15                     \
+        .beta2 = 0.999, .clip = 1.0, .layer_decay = 1, .head_lr = -1, .dropout = -1, .mlm_prob = 0.15                     \
     }
 
 #define TRAIN_AT(member) offsetof(struct train_options, member)

@@ -98,6 +98,8 @@ int train_check_options(struct train *t, struct err *e)
     if (!t->o->eval && t->o->best && strcmp(t->o->best, "last") != 0)
         return err_set(e, ERR_USAGE, "--best %s needs --eval FILE or --eval N%%",
                        t->o->best);
+    if (t->o->head_lr >= 0 && !(t->o->lr > 0))
+        return err_set(e, ERR_USAGE, "--head-lr goes with an --lr over 0");
     if (schedule.kind == SCHEDULE_STLR && strcmp(t->o->warmup, "0") != 0)
         msg_note(t->msg, "--schedule stlr has its own warm-up; --warmup %s is not used",
                  t->o->warmup);

@@ -287,6 +287,7 @@ static int submit(struct train *t, struct flight *f, struct step *s, size_t from
         .clip = t->o->clip,
         .weight_decay = t->o->weight_decay,
         .layer_decay = t->o->layer_decay,
+        .head_lr = t->o->head_lr >= 0 && t->o->lr > 0 ? t->o->head_lr / t->o->lr : 1,
         .t = s->number,
     };
     const struct model_part part = {.step = (uint32_t)s->number,

@@ -93,11 +93,11 @@ static json_t *settings_json(const struct train *t, const char *weights,
     const struct train_options *o = t->o;
     json_t *s = json_pack(
         "{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:s, s:s, s:f, s:f, s:f, s:f, s:f, s:f, "
-        "s:f, s:s, s:I}",
+        "s:f, s:f, s:s, s:I}",
         "tool", t->job->tool, "weights", weights, "max_len", (json_int_t)t->limit.max_len,
         "batch", (json_int_t)o->batch, "micro", (json_int_t)t->micro, "accum", (json_int_t)o->accum, "steps",
         (json_int_t)t->total, "lr", o->lr, "schedule", o->schedule, "warmup", o->warmup,
-        "weight_decay", o->weight_decay, "layer_decay", o->layer_decay, "eps", o->eps, "beta1", o->beta1, "beta2",
+        "weight_decay", o->weight_decay, "layer_decay", o->layer_decay, "head_lr", o->head_lr, "eps", o->eps, "beta1", o->beta1, "beta2",
         o->beta2, "clip", o->clip, "dropout", o->dropout, "shuffle", o->shuffle, "seed",
         (json_int_t)o->common.seed);
     int bad = !s;

@@ -490,7 +490,7 @@ long() {
     says truncate
 }
 
-@test "--layer-decay: lower layers move less, with 0 not at all" {
+@test "--layer-decay: lower layers move less, with 0 not at all; --head-lr" {
     # tensors DIR: name and sum of each tensor of a layer or of the head
     tensors() {
         python3 - "$1/model.safetensors" <<'END'
@@ -514,6 +514,12 @@ END
     same "$(field lr top.log)" "$(field lr plain.log)"
     fails_with 2 ft -o out --layer-decay 1.5 train.toks
     fails_with 2 ft -o out --layer-decay -1 train.toks
+    ft -o same --head-lr 2e-3 --epochs 1 train.toks
+    cmp plain/model.safetensors same/model.safetensors
+    ft -o head --head-lr 1e-2 --epochs 1 --log head.log train.toks
+    if cmp -s plain/model.safetensors head/model.safetensors; then false; fi
+    same "$(field lr head.log)" "$(field lr plain.log)"
+    fails_with 2 ft -o out --lr 0 --head-lr 1e-3 train.toks
     command -v python3 >/dev/null || skip "no python3"
     tensors before >before.sums
     tensors top >top.sums

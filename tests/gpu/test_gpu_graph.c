@@ -124,7 +124,7 @@ static int train(struct model *m, const struct trial *t, struct outcome *o, stru
     state = 17;
     for (int part = 0; rc == 0 && part < 2 * STEPS; part++) {
         const int step = part / 2 + 1, kind = part == 11 ? -1 : step % 2;
-        const struct model_update u = {.lr = 2e-2 / step, .layer_decay = 1, .beta1 = 0.9, .beta2 = 0.999,
+        const struct model_update u = {.lr = 2e-2 / step, .layer_decay = 1, .head_lr = 1, .beta1 = 0.9, .beta2 = 0.999,
                                        .eps = 1e-8, .clip = 0.5, .weight_decay = t->decay,
                                        .t = step};
         const struct model_part p = {.step = (uint32_t)step,

@@ -185,6 +185,7 @@ static int train(struct model *m, const json_t *in, struct batch *b, struct err 
 
     for (size_t i = 0; i < json_array_size(batches); i++) {
         struct model_update u = {.layer_decay = number(o, "layer_decay", 1),
+                                 .head_lr = number(o, "head_lr", 1),
                                  .beta1 = 0.9,
                                  .beta2 = 0.999,
                                  .eps = number(o, "eps", 1e-8),

@@ -193,24 +193,26 @@ def rate(step, steps, warmup, peak):
     return peak * max(0.0, (steps - step) / max(1, steps - warmup))
 
 
-def groups_of(model, decay, layer_decay):
+def groups_of(model, decay, layer_decay, head_lr):
     """Parameter groups: no decay on biases and norms, a rate of its own for every layer."""
     layers, groups = model.config.num_hidden_layers, {}
     for name, p in model.named_parameters():
         bare = name.endswith("bias") or "LayerNorm" in name or "layer_norm" in name
         layer = re.search(r"encoder\.layer\.(\d+)\.", name)
         below = layers - 1 - int(layer[1]) if layer else layers if ".embeddings." in name else 0
-        groups.setdefault((bare, below), []).append(p)
-    return [{"params": p, "weight_decay": 0.0 if bare else decay, "scale": layer_decay ** below}
-            for (bare, below), p in groups.items()]
+        scale = head_lr if not layer and ".embeddings." not in name else layer_decay ** below
+        groups.setdefault((bare, scale), []).append(p)
+    return [{"params": p, "weight_decay": 0.0 if bare else decay, "scale": scale}
+            for (bare, scale), p in groups.items()]
 
 
-def check_training(name, model, directory, problem, batches, out, decay=0.01, layer_decay=1.0):
+def check_training(name, model, directory, problem, batches, out, decay=0.01, layer_decay=1.0,
+                   head_lr=1.0):
     """Every loss, every norm, then the directory that is written."""
     steps, peak = len(batches), 1e-3
     rates = [rate(i, steps, 10, peak) for i in range(steps)]
     model.eval()
-    optimiser = torch.optim.AdamW(groups_of(model, decay, layer_decay), lr=peak, eps=1e-8)
+    optimiser = torch.optim.AdamW(groups_of(model, decay, layer_decay, head_lr), lr=peak, eps=1e-8)
     optimiser.zero_grad()
     losses, norms = [], []
     for batch, lr in zip(batches, rates):
@@ -224,7 +226,7 @@ def check_training(name, model, directory, problem, batches, out, decay=0.01, la
         losses.append(loss.item())
     lines = run("save", directory, {**problem, "batches": batches,
                                     "train": {"lr": rates, "clip": 1.0, "decay": decay,
-                                              "layer_decay": layer_decay}}, out)
+                                              "layer_decay": layer_decay, "head_lr": head_lr}}, out)
     ours = np.array([[float(x) for x in line.split()] for line in lines])
     worst = float(np.abs(ours[:, 0] - losses).max())
     worst_norm = float(np.abs(ours[:, 1] / norms - 1).max())
@@ -267,7 +269,7 @@ def check_opens(name, auto, directory, problem, batches, mlm):
               problem["labels"] and config["problem_type"] == PROBLEMS[problem["problem"]])
 
 
-def one_model(work, name, family, n_labels, problem, mlm, binary=False, layer_decay=1.0, **more):
+def one_model(work, name, family, n_labels, problem, mlm, binary=False, layer_decay=1.0, head_lr=1.0, **more):
     seed = sum(map(ord, name))
     rng = np.random.default_rng(seed)
     config = config_of(family, n_labels, PROBLEMS[problem], **more)
@@ -285,7 +287,8 @@ def one_model(work, name, family, n_labels, problem, mlm, binary=False, layer_de
     if not mlm:
         request["labels"] = [f"name {i}" for i in range(n_labels)]
     out = directory + "-trained"
-    check_training(name, model, directory, request, batches, out, layer_decay=layer_decay)
+    check_training(name, model, directory, request, batches, out, layer_decay=layer_decay,
+                   head_lr=head_lr)
     auto = AutoModelForMaskedLM if mlm else AutoModelForSequenceClassification
     check_opens(name, auto, out, request, batches[:3], mlm)
 
@@ -295,7 +298,7 @@ def random_models(work):
         for n, problem, what in ((2, 0, "single-2"), (3, 0, "single-3"), (4, 1, "multi-4"),
                                  (1, 2, "regression")):
             one_model(work, f"{family}-{what}", family, n, problem, False)
-        one_model(work, f"{family}-layer-decay", family, 2, 0, False, layer_decay=0.5)
+        one_model(work, f"{family}-layer-decay", family, 2, 0, False, layer_decay=0.5, head_lr=5.0)
         one_model(work, f"{family}-mlm-decay", family, 2, 0, True, layer_decay=0.7)
         one_model(work, f"{family}-mlm", family, 2, 0, True)
         one_model(work, f"{family}-untied", family, 2, 0, True, tie_word_embeddings=False)

@@ -249,7 +249,7 @@ static const struct trial masked = {"", roberta, HEAD_MLM, 0, 0, 0.3, NULL};
 static float *trained(const struct trial *t, int threads, int steps, int micro,
                       struct loss_sum *sum)
 {
-    static const struct model_update update = {.lr = 1e-2, .layer_decay = 1, .beta1 = 0.9, .beta2 = 0.999,
+    static const struct model_update update = {.lr = 1e-2, .layer_decay = 1, .head_lr = 1, .beta1 = 0.9, .beta2 = 0.999,
                                                .eps = 1e-8, .clip = 1};
     struct err e = {0};
     struct batch b = {0};
@@ -367,7 +367,7 @@ static void dropout_is_a_function_of_the_step(void)
 
 static void unused_words_stay_as_they_are(void)
 {
-    const struct model_update u = {.lr = 1e-2, .layer_decay = 1, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8,
+    const struct model_update u = {.lr = 1e-2, .layer_decay = 1, .head_lr = 1, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8,
                                    .clip = 1, .t = 1};
     struct err e = {0};
     struct batch b = {0};
@@ -418,7 +418,7 @@ static void unused_words_stay_as_they_are(void)
  */
 static void a_step_forgets_the_one_before(void)
 {
-    static const struct model_update u = {.lr = 1e-2, .layer_decay = 1, .beta1 = 0.9, .beta2 = 0.999,
+    static const struct model_update u = {.lr = 1e-2, .layer_decay = 1, .head_lr = 1, .beta1 = 0.9, .beta2 = 0.999,
                                           .eps = 1e-8, .clip = 1, .t = 1};
     struct err e = {0};
     struct batch b = {0}, empty;
@@ -452,7 +452,7 @@ static void a_step_forgets_the_one_before(void)
 /* Steps 1 and 2 in one go, and with everything carried over to another model in between. */
 static void a_resumed_run_has_the_same_bits(void)
 {
-    struct model_update u = {.lr = 1e-2, .layer_decay = 1, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .clip = 1,
+    struct model_update u = {.lr = 1e-2, .layer_decay = 1, .head_lr = 1, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .clip = 1,
                              .weight_decay = 0.01};
     struct err e = {0};
     struct batch b = {0};
