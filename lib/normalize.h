@@ -38,6 +38,8 @@ enum { NORM_MAX = 24 };
 /* What a step needs beside its name. */
 struct norm_arg {
     struct pattern *pattern; /* REPLACE: of UTF-8 */
+    bool is_text;            /* which is a text that begins with `first` */
+    uint32_t first;
     uint32_t *text;          /* (n) PREPEND, REPLACE: what is put in */
     size_t n;
     struct charsmap *charsmap;

@@ -78,12 +78,15 @@ int normalizer_charsmap(struct normalizer *nz, const void *data, size_t n, struc
 int normalizer_replace(struct normalizer *nz, const struct norm_replace *r, struct err *e)
 {
     struct norm_arg *arg;
+    size_t used;
 
     if (r->n_pattern == 0)
         return err_set(e, ERR_DATA, "to replace no text is not implemented");
     if (add(nz, NORM_REPLACE, e))
         return -1;
     arg = &nz->arg[nz->n - 1];
+    arg->is_text = !r->regex;
+    arg->first = utf8_next((const uint8_t *)r->pattern, r->n_pattern, &used);
     arg->pattern = r->regex ? pattern_compile(r->pattern, r->n_pattern, e)
                             : pattern_literal(r->pattern, r->n_pattern, e);
     return !arg->pattern || take_text(arg, r->content, r->n_content, e) ||
@@ -134,30 +137,44 @@ static void close_output(struct output *o, size_t *n)
     *n = o->n;
 }
 
+/* Whether a code point is decomposed, or has a place among marks, or can be composed. */
+static bool may_change(uint32_t c, bool composed)
+{
+    if (c < 0x80)
+        return false;
+    return kind_of(c) & KIND_COMPAT ||
+           uni_of(c) & (UNI_DECOMP | UNI_CCC | (composed ? UNI_COMPOSES : 0)) ||
+           (c >= 0xac00 && c < 0xac00 + 11172);
+}
+
 static int compat(struct norm_scratch *s, size_t *n, bool composed, struct err *e)
 {
-    uint32_t out[KIND_LONGEST], seen = 0;
+    uint32_t out[KIND_LONGEST], seen = 0, marks = 0;
     struct output o;
     size_t room = 0;
 
-    for (size_t i = 0; i < *n; i++) {
-        seen |= s->at[i];
-        room += s->at[i] < 0x80 ? 1 : (size_t)kind_decompose(s->at[i], out);
-    }
-    if (seen < 0x80)
+    for (size_t i = 0; i < *n; i++)
+        seen |= may_change(s->at[i], composed);
+    if (!seen)
         return 0;
+    for (size_t i = 0; i < *n; i++)
+        room += may_change(s->at[i], false) ? (size_t)kind_decompose(s->at[i], out) : 1;
     if (open_output(&o, s, room, e))
         return -1;
     for (size_t i = 0; i < *n; i++) {
-        const int count = kind_decompose(s->at[i], out);
+        const int count = may_change(s->at[i], false) ? kind_decompose(s->at[i], out)
+                                                      : (out[0] = s->at[i], 1);
 
-        for (int k = 0; k < count; k++)
+        for (int k = 0; k < count; k++) {
+            marks |= uni_of(out[k]) & UNI_CCC;
             put(&o, out[k], i < s->first);
+        }
     }
     close_output(&o, n);
     if (mem_grow(&s->spare, &s->spare_cap, *n + 1, sizeof *s->spare, e))
         return -1;
-    marks_order(&rules, s->at, *n, s->spare);
+    if (marks)
+        marks_order(&rules, s->at, *n, s->spare);
     if (composed)
         *n = marks_compose(&rules, s->at, *n);
     s->first = s->first < *n ? s->first : *n;
@@ -251,6 +268,16 @@ static void copy(struct output *o, size_t *at, size_t end, size_t *index)
         put(o, utf8_next(p + *at, end - *at, &used), *index < o->s->first);
 }
 
+/* Whether the first character of a text that is replaced is there at all. */
+static bool has_first(const struct norm_arg *arg, const struct norm_scratch *s, size_t n)
+{
+    size_t found = 0;
+
+    for (size_t i = 0; i < n; i++)
+        found += s->at[i] == arg->first;
+    return found > 0;
+}
+
 static int replace(const struct norm_arg *arg, struct norm_scratch *s, size_t *n, struct err *e)
 {
     size_t at = 0, index = 0, room = *n;
@@ -260,6 +287,8 @@ static int replace(const struct norm_arg *arg, struct norm_scratch *s, size_t *n
     uint8_t *to;
     int rc;
 
+    if (arg->is_text && !has_first(arg, s, *n))
+        return 0;
     buf_reset(&s->text);
     if (buf_reserve(&s->text, *n * 4 + 1, e))
         return -1;

@@ -176,6 +176,16 @@ static bool starts_with_mark(const struct pre_rule *r, const uint8_t *p, size_t 
     return (n > 0 && p[0] == ' ') || (n >= r->n_mark && memcmp(p, r->mark, r->n_mark) == 0);
 }
 
+/* Bytes of p, which starts with no mark, up to where one may. */
+static size_t plain_run(const struct pre_rule *r, const uint8_t *p, size_t n)
+{
+    size_t i = 1;
+
+    while (i < n && p[i] != ' ' && p[i] != r->mark[0])
+        i++;
+    return i;
+}
+
 static int metaspace_piece(struct step *s, struct span piece)
 {
     const struct pre_rule *r = s->rule;
@@ -194,15 +204,21 @@ static int metaspace_piece(struct step *s, struct span piece)
     for (size_t i = 0; i < piece.n; i += len) {
         const bool mark = starts_with_mark(r, p + i, piece.n - i);
 
-        len = mark && p[i] != ' ' ? r->n_mark : 1;
         note_first(s, piece.at + i);
-        if (mark && r->split) {
+        if (!mark) {
+            len = s->first == SIZE_MAX ? 1 : plain_run(r, p + i, piece.n - i);
+            memcpy(s->text->data + s->text->len, p + i, len);
+            s->text->len += len;
+            continue;
+        }
+        len = p[i] != ' ' ? r->n_mark : 1;
+        if (r->split) {
             if (put_span(s, open, s->text->len - open))
                 return -1;
             open = s->text->len;
         }
-        memcpy(s->text->data + s->text->len, mark ? r->mark : p + i, mark ? r->n_mark : 1);
-        s->text->len += mark ? r->n_mark : 1;
+        memcpy(s->text->data + s->text->len, r->mark, r->n_mark);
+        s->text->len += r->n_mark;
     }
     return put_span(s, open, s->text->len - open);
 }

@@ -16,9 +16,13 @@ struct unigram_best {
 static const uint32_t NOWHERE = UINT32_MAX;
 static const double UNK_PENALTY = 10.0;
 
+/* Characters of three bytes; of each the node behind it, 0: not looked up. */
+enum { CHARS = 0x10000, TRIE_LONG = UINT32_MAX - 1 };
+
 void unigram_scratch_free(struct unigram_scratch *s)
 {
     free(s->best);
+    free(s->behind);
     *s = (struct unigram_scratch){0};
 }
 
@@ -90,25 +94,63 @@ static bool offer(struct unigram_best *best, double score, size_t from, int32_t 
 }
 
 /*
+ * The node behind the character of three bytes at p, or TRIE_NONE; TRIE_LONG when a piece ends
+ * within it.
+ */
+static uint32_t look_behind(const struct trie *t, const uint8_t *p)
+{
+    uint32_t node = TRIE_ROOT;
+
+    for (int i = 0; i < 3; i++) {
+        node = trie_step(t, node, p[i]);
+        if (node == TRIE_NONE)
+            return TRIE_NONE;
+        if (i < 2 && t->node[node].base >> 31)
+            return TRIE_LONG;
+    }
+    return node;
+}
+
+/* The same, remembered: the places of many characters are then fetched side by side. */
+static inline uint32_t behind(const struct unigram *u, uint32_t *known, const uint8_t *p,
+                              uint32_t c)
+{
+    if (known[c] == 0)
+        known[c] = look_behind(&u->trie, p) + 1; /* TRIE_NONE is 0: not remembered */
+    return known[c] - 1;
+}
+
+/*
  * Finds the best last piece of every beginning of the word.  False: one of them ends in an
  * unknown character, and there is no token for it; that the whole might do without it does not
  * matter, as in the reference.
  */
 static bool search(const struct unigram *u, const uint8_t *word, size_t n,
-                   struct unigram_best *best)
+                   struct unigram_scratch *s)
 {
+    struct unigram_best *best = s->best;
     size_t used;
 
     for (size_t i = 0; i <= n; i++)
         best[i] = (struct unigram_best){0, NOWHERE, 0};
     for (size_t at = 0; at < n; at += used) {
         const double here = best[at].score;
+        const uint32_t c = utf8_next(word + at, n - at, &used);
         uint32_t node = TRIE_ROOT;
         bool single = false;
+        size_t i = at;
 
-        utf8_next(word + at, n - at, &used);
-        for (size_t i = at; i < n; i++) {
-            node = trie_step(&u->trie, node, word[i]);
+        if (used == 3) {
+            node = behind(u, s->behind, word + at, c);
+            i = at + 2;
+            if (node == TRIE_LONG) {
+                node = TRIE_ROOT;
+                i = at;
+            }
+        }
+        for (bool there = i > at; i < n && node != TRIE_NONE; i++, there = false) {
+            if (!there)
+                node = trie_step(&u->trie, node, word[i]);
             if (node == TRIE_NONE)
                 break;
             if (u->trie.node[node].base >> 31) {
@@ -150,9 +192,11 @@ int64_t unigram_word(const struct unigram *u, const struct vocabmap *v, const ui
 
     if (n >= NOWHERE)
         return err_set(e, ERR_DATA, "a word of %zu bytes is too long", n);
-    if (mem_grow(&s->best, &s->cap, n + 1, sizeof *s->best, e))
+    if (!s->behind)
+        s->behind = mem_alloc(CHARS, sizeof *s->behind, "unigram", e);
+    if (!s->behind || mem_grow(&s->best, &s->cap, n + 1, sizeof *s->best, e))
         return -1;
-    if (!search(u, word, n, s->best)) {
+    if (!search(u, word, n, s)) {
         *ids = VOCAB_NO_ID;
         return 1;
     }

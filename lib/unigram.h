@@ -37,6 +37,7 @@ struct unigram {
 struct unigram_scratch {
     struct unigram_best *best;
     size_t cap;
+    uint32_t *behind; /* what was found of characters, of one vocabulary */
 };
 void unigram_scratch_free(struct unigram_scratch *s);
 
