@@ -29,7 +29,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { BACKEND_ABI = 3 };
+enum { BACKEND_ABI = 4 };
 
 struct dev; /* an open device */
 
@@ -105,6 +105,7 @@ struct linear_bwd {
     struct mat dw;    /* (N, K) += */
     bool dw_set;      /* dw = instead of +=: it may hold anything before */
     float *db;        /* (N) +=, or NULL */
+    bool db_zero;     /* db holds zeros, so that = will do as well */
 };
 
 /*
@@ -147,6 +148,7 @@ struct ffn_bwd {
     struct mat dw1, dw2;     /* += */
     bool dw_set;             /* dw1, dw2 = instead of += */
     float *db1, *db2;        /* += */
+    bool db_zero;            /* db1, db2 hold zeros */
 };
 
 /* x := residual + drop(x);  y = LN(x).  x keeps the sum for the backward pass. */

@@ -43,6 +43,7 @@ static int ffn_backward(struct model *m, const struct pass *pass, const struct l
                                 .dw1 = gradient(m, PARAM_F1_W, layer),
                                 .dw2 = gradient(m, PARAM_F2_W, layer),
                                 .dw_set = pass->first,
+                                .db_zero = pass->first,
                                 .db1 = vector(m, PARAM_F1_B, layer),
                                 .db2 = vector(m, PARAM_F2_B, layer)};
 
@@ -78,6 +79,7 @@ static int attention_backward(struct model *m, const struct pass *pass,
                                     .dx = mat_head(last ? m->plan.dout : d2, r),
                                     .dw = gradient(m, PARAM_O_W, layer),
                                     .dw_set = pass->first,
+                                    .db_zero = pass->first,
                                     .db = vector(m, PARAM_O_B, layer)};
     const struct attn_bwd attn = {
         .fwd = &o->attn, .dy = d2, .dqkv = mat_head(m->plan.dqkv, t), .work = d1};
@@ -87,6 +89,7 @@ static int attention_backward(struct model *m, const struct pass *pass,
                              .dx_add = true,
                              .dw = gradient(m, PARAM_Q_W, layer),
                              .dw_set = pass->first,
+                             .db_zero = pass->first,
                              .db = vector(m, PARAM_Q_B, layer)};
 
     qkv.dw.rows *= 3; /* key and value follow */

@@ -155,6 +155,7 @@ static int upper_backward(struct model *m, const struct pass *pass, struct err *
                                     .dx = ddense,
                                     .dw = params_mat(&m->params, m->g, PARAM_CLASS_W, 0),
                                     .dw_set = pass->first,
+                                    .db_zero = pass->first,
                                     .db = params_at(&m->params, m->g, PARAM_CLASS_B, 0)};
 
     classifier_op(m, pass, &classifier);
@@ -174,6 +175,7 @@ int head_backward(struct model *m, const struct pass *pass, struct err *e)
         .dx = mat_head(m->plan.d0, pass->n_rows),
         .dw = params_mat(&m->params, m->g, mlm ? PARAM_MLM_W : PARAM_DENSE_W, 0),
         .dw_set = pass->first,
+        .db_zero = pass->first,
         .db = params_at(&m->params, m->g, mlm ? PARAM_MLM_B : PARAM_DENSE_B, 0)};
 
     dense_op(m, pass, &dense);

@@ -13,6 +13,7 @@
 #include "model_int.h"
 
 #include "mem.h"
+#include "weights.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -64,6 +65,7 @@ static int open_device(struct model *m, const struct model_options *o, struct ms
 struct model *model_open(const struct model_options *o, struct msg *msg, struct err *e)
 {
     struct model *m = mem_alloc(1, sizeof *m, "the model", e);
+    struct weights *w = NULL;
     int32_t *label_map = NULL;
     int rc = -1;
 
@@ -80,14 +82,22 @@ struct model *model_open(const struct model_options *o, struct msg *msg, struct 
         if (!label_map)
             goto out;
     }
+    /* A checkpoint that is not there is said before a GPU is started, which takes a while;
+       one that is there is on its way into memory meanwhile (tensorfile.c). */
+    if (!o->init) {
+        w = weights_open(o->dir, e);
+        if (!w)
+            goto out;
+    }
     if (open_device(m, o, msg, e) ||
         params_plan(&m->params, &m->config, o->head, e))
         goto out;
     m->plan.layer = mem_alloc((size_t)m->config.layers, sizeof *m->plan.layer, "layers", e);
     m->run = mem_alloc((size_t)m->params.n, sizeof *m->run, "the table of tensors", e);
     if (m->plan.layer && m->run)
-        rc = model_load(m, o, label_map, msg, e);
+        rc = model_load(m, o, w, label_map, msg, e);
 out:
+    weights_close(w);
     free(label_map);
     if (rc) {
         model_close(m);
@@ -386,6 +396,7 @@ static int reserve_state(struct model *m, struct err *e)
         return -1;
     a = (struct arena){.base = m->state};
     plan_state(m, &a, m);
+    m->stale = true; /* a resumed run begins as the one that it goes on from went on */
     return 0;
 }
 

@@ -110,7 +110,7 @@ struct model {
     float *g, *m, *v;  /* (params.size) */
     uint8_t *touched;  /* (V) words that ever had a gradient; NULL when the decoder is tied */
     struct param_run *run; /* (params.n) on the host: what the update treats alike */
-    bool stale; /* gradients of params.once are those of the last step, to be written over */
+    bool stale; /* what the linear layers' gradients hold is of no use, to be written over */
 
     void *memory;      /* device: activations */
     struct model_limits limits;
@@ -215,8 +215,9 @@ int head_backward(struct model *m, const struct pass *pass, struct err *e) MUST_
  * row of the checkpoint's classifier for each of them, -1 where it has none.
  */
 int32_t *model_labels(struct model *m, const struct model_options *o, struct err *e) MUST_USE;
-/* Fills m->p from the checkpoint, or with random numbers. */
-int model_load(struct model *m, const struct model_options *o, const int32_t *label_map,
-               struct msg *msg, struct err *e) MUST_USE;
+struct weights;
+/* Fills m->p from the checkpoint, or, without one (w is NULL), with random numbers. */
+int model_load(struct model *m, const struct model_options *o, struct weights *w,
+               const int32_t *label_map, struct msg *msg, struct err *e) MUST_USE;
 
 #endif

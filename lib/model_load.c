@@ -369,26 +369,22 @@ static int put_all(struct loader *l, struct err *e)
     return rc;
 }
 
-int model_load(struct model *m, const struct model_options *o, const int32_t *label_map,
-               struct msg *msg, struct err *e)
+int model_load(struct model *m, const struct model_options *o, struct weights *w,
+               const int32_t *label_map, struct msg *msg, struct err *e)
 {
-    struct loader l = {.m = m, .o = o, .label_map = label_map};
+    struct loader l = {.m = m, .o = o, .w = w, .label_map = label_map};
     int rc = -1;
 
-    if (o->init)
+    if (!w)
         return put_all(&l, e);
-    l.w = weights_open(o->dir, e);
-    if (!l.w)
-        return -1;
     l.from = mem_alloc((size_t)m->params.n, sizeof *l.from, "the table of tensors", e);
     if (!l.from)
-        goto out;
+        return -1;
     if (find_base(&l, e) || find_heads(&l, msg, e))
         goto out;
     report_unexpected(&l, msg);
     rc = put_all(&l, e);
 out:
     free(l.from);
-    weights_close(l.w);
     return rc;
 }

@@ -52,6 +52,7 @@ int tensorfile_open(struct tensorfile *f, const char *path, struct err *e)
         goto fail;
     }
     f->size = (uint64_t)st.st_size;
+    (void)posix_fadvise(f->fd, 0, 0, POSIX_FADV_WILLNEED); /* read ahead of who asks for it */
     return 0;
 fail:
     tensorfile_close(f);

@@ -53,6 +53,7 @@ struct dev {
     struct plan *plans;
     int n_plans;
     int64_t plain; /* shapes that cuBLASLt has nothing for */
+    bool bias_sums; /* gradients of biases come from products: gemm.cuh */
     struct buffer scratch; /* parts of sums; of no use after the slot */
     struct buffer cast;    /* operands in another type, alive during the slot */
     struct block *blocks;

@@ -31,14 +31,19 @@ int cuda_ffn_bwd(struct dev *d, const struct ffn_bwd *b, struct err *e)
     if (a->act != ACT_NONE && !kept->p)
         return err_set(e, ERR_INTERNAL,
                        "ffn's backward pass needs what was before the GELU");
-    if (gemm_dx(d, &b->dy, &a->w2, &b->dmid, false, op, e) ||
-        gemm_dw(d, &b->dy, &a->mid, &b->dw2, b->dw_set, op, e) ||
-        (b->db2 && column_sums(d, &b->dy, b->db2, op, e)))
+    const struct weight_grad outer = {&b->dy,    &a->mid, &b->dw2,
+                                      b->dw_set, b->db2,  b->db_zero};
+    struct weight_grad inner = {&b->dmid,  &a->x,  &b->dw1,
+                                b->dw_set, b->db1, b->db_zero};
+
+    if (gemm_dx(d, &b->dy, &a->w2, &b->dmid, false, op, e) || gemm_dw(d, &outer, op, e))
         return -1;
-    if ((a->act != ACT_NONE || b->db1) &&
-        act_backward(d, a->act, kept, &b->dmid, b->db1, op, e))
+    if (!gemm_sums(d, &inner))
+        inner.db = NULL; /* the gradient of the activation sums it */
+    if ((a->act != ACT_NONE || (b->db1 && !inner.db)) &&
+        act_backward(d, a->act, kept, &b->dmid, inner.db ? NULL : b->db1, op, e))
         return -1;
     if (gemm_dx(d, &b->dmid, &a->w1, &b->dx, true, op, e))
         return -1;
-    return gemm_dw(d, &b->dmid, &a->x, &b->dw1, b->dw_set, op, e);
+    return gemm_dw(d, &inner, op, e);
 }

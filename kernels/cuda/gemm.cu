@@ -10,12 +10,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The vector of a product: added to the rows of c; or written, the sums of b's rows. */
+enum bias { BIAS_NONE, BIAS_ADD, BIAS_SUMS };
+
 /* What decides about the algorithm; compared as bytes, so without padding. */
 struct shape {
     int64_t m, n, k, lda, ldb, ldc;
     int32_t turn_a, turn_b; /* the operand is transposed */
     int32_t in, out;        /* enum dtype */
-    int32_t add, bias;      /* beta is 1; a bias is added */
+    int32_t add, bias;      /* beta is 1; enum bias */
     int32_t align_a, align_b, align_c, align_bias;
 };
 
@@ -41,6 +44,9 @@ struct description {
 
 int gemm_open(struct dev *d, struct err *e)
 {
+    const char *sums = getenv("BERTUTILS_BIAS_SUMS");
+
+    d->bias_sums = sums && strcmp(sums, "1") == 0;
     d->plans = (struct plan *)calloc(PLANS, sizeof *d->plans);
     if (!d->plans)
         return err_oom(e, "device", PLANS * sizeof *d->plans);
@@ -160,7 +166,8 @@ static bool describe(const struct product *p, struct description *t)
 {
     const struct shape *s = &p->s;
     const cublasOperation_t turn = CUBLAS_OP_T;
-    const cublasLtEpilogue_t bias = CUBLASLT_EPILOGUE_BIAS;
+    const cublasLtEpilogue_t bias =
+        s->bias == BIAS_SUMS ? CUBLASLT_EPILOGUE_BGRADB : CUBLASLT_EPILOGUE_BIAS;
     const uint64_t am = (uint64_t)(s->turn_a ? s->k : s->m);
     const uint64_t ak = (uint64_t)(s->turn_a ? s->m : s->k);
     const uint64_t bk = (uint64_t)(s->turn_b ? s->n : s->k);
@@ -220,7 +227,8 @@ static void make_plan(struct dev *d, const struct product *p, struct description
 
     plan->shape = p->s;
     plan->used = plan->plain = 1;
-    d->plain++;
+    if (p->s.bias != BIAS_SUMS)
+        d->plain++;
     if (p->s.bias && p->s.align_bias < BIAS_ALIGNMENT)
         return;
     if (!prefer(&p->s, &pref) ||
@@ -233,7 +241,8 @@ static void make_plan(struct dev *d, const struct product *p, struct description
             plan->algo = found[i].algo;
             plan->workspace = found[i].workspaceSize;
             plan->plain = 0;
-            d->plain--;
+            if (p->s.bias != BIAS_SUMS)
+                d->plain--;
             return;
         }
     }
@@ -276,6 +285,7 @@ static int lt_fail(struct dev *d, cublasStatus_t status, const char *op, struct 
                    cublasLtGetStatusString(status));
 }
 
+/* 1: the sums cannot be had in passing, and nothing was done. */
 static int run(struct dev *d, const struct product *p, struct err *e)
 {
     const float one = 1, beta = p->s.add ? 1.0f : 0.0f;
@@ -299,9 +309,9 @@ static int run(struct dev *d, const struct product *p, struct err *e)
         if (!is_refusal(status))
             return lt_fail(d, status, p->op, e);
         plan->plain = 1;
-        d->plain++;
+        d->plain += p->s.bias != BIAS_SUMS;
     }
-    return run_plain(d, p, e);
+    return p->s.bias == BIAS_SUMS ? 1 : run_plain(d, p, e);
 }
 
 /* ---- the three products ---- */
@@ -327,7 +337,8 @@ static int finish(struct dev *d, struct product *p, struct err *e)
     p->s.align_b = alignment(p->b);
     p->s.align_c = alignment(p->c);
     p->s.align_bias = p->bias ? alignment(p->bias) : 0;
-    p->s.bias = p->bias != NULL;
+    if (p->bias && p->s.bias == BIAS_NONE)
+        p->s.bias = BIAS_ADD;
     return run(d, p, e);
 }
 
@@ -384,24 +395,42 @@ int gemm_dx(struct dev *d, const struct mat *dy, const struct mat *w,
     return p.a ? finish(d, &p, e) : -1;
 }
 
-int gemm_dw(struct dev *d, const struct mat *dy, const struct mat *x,
-            const struct mat *dw, bool set, const char *op, struct err *e)
+/* What is written need not be read: only then are the sums right whatever the epilogue does. */
+bool gemm_sums(const struct dev *d, const struct weight_grad *g)
+{
+    return d->bias_sums && g->db && g->db_zero && g->set && g->dy->t == d->act &&
+           is_aligned(g->db, BIAS_ALIGNMENT);
+}
+
+int gemm_dw(struct dev *d, const struct weight_grad *g, const char *op, struct err *e)
 {
     struct product p = {};
+    int rc = 1;
 
-    p.s.m = x->cols;
-    p.s.n = dy->cols;
-    p.s.k = dy->rows;
+    p.s.m = g->x->cols;
+    p.s.n = g->dy->cols;
+    p.s.k = g->dy->rows;
     p.s.turn_b = 1;
-    p.s.lda = x->ld;
-    p.s.ldb = dy->ld;
-    p.s.ldc = dw->ld;
+    p.s.lda = g->x->ld;
+    p.s.ldb = g->dy->ld;
+    p.s.ldc = g->dw->ld;
     p.s.in = d->act;
     p.s.out = DT_F32;
-    p.s.add = !set;
-    p.a = x->p;
-    p.b = dy->p;
-    p.c = dw->p;
+    p.s.add = !g->set;
+    p.a = g->x->p;
+    p.b = g->dy->p;
+    p.c = g->dw->p;
     p.op = op;
+    if (gemm_sums(d, g)) {
+        p.bias = g->db;
+        p.s.bias = BIAS_SUMS;
+        rc = finish(d, &p, e);
+        p.bias = NULL;
+        p.s.bias = BIAS_NONE;
+    }
+    if (rc <= 0)
+        return rc;
+    if (g->db && column_sums(d, g->dy, g->db, op, e))
+        return -1;
     return finish(d, &p, e);
 }

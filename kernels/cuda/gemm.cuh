@@ -18,9 +18,25 @@ int gemm_forward(struct dev *d, const struct mat *x, const struct mat *w, const 
 /* dx = dy W, or += with `add`. */
 int gemm_dx(struct dev *d, const struct mat *dy, const struct mat *w,
             const struct mat *dx, bool add, const char *op, struct err *e);
-/* dw += dyᵀ x, or = with `set`; dw is fp32. */
-int gemm_dw(struct dev *d, const struct mat *dy, const struct mat *x,
-            const struct mat *dw, bool set, const char *op, struct err *e);
+
+/*
+ * dw += dyᵀ x, or = with `set`, and, where it is there, db += the sums of dy's columns; dw and
+ * db are fp32.
+ */
+struct weight_grad {
+    const struct mat *dy, *x, *dw;
+    bool set;
+    float *db;
+    bool db_zero; /* db holds zeros */
+};
+/*
+ * Whether gemm_dw is to take db from cuBLASLt's epilogue (BGRADB), which sums the columns in
+ * passing, so that nothing else need read dy for them.  Only with BERTUTILS_BIAS_SUMS=1 in the
+ * environment: reports differ on whether the kernels that can do so are slower by more than it
+ * saves, and it has not been measured here.
+ */
+bool gemm_sums(const struct dev *d, const struct weight_grad *g);
+int gemm_dw(struct dev *d, const struct weight_grad *g, const char *op, struct err *e);
 
 int gemm_open(struct dev *d, struct err *e);
 void gemm_close(struct dev *d);

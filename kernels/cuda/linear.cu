@@ -31,8 +31,12 @@ int cuda_linear_bwd(struct dev *d, const struct linear_bwd *b, struct err *e)
     if (a->act != ACT_NONE && !kept->p)
         return err_set(e, ERR_INTERNAL,
                        "linear's backward pass needs what was before the GELU");
-    if ((a->act != ACT_NONE || b->db) &&
-        act_backward(d, a->act, kept, &b->dy, b->db, "linear_bwd", e))
+    struct weight_grad g = {&b->dy, &a->x, &b->dw, b->dw_set, b->db, b->db_zero};
+
+    if (!b->dw.p || !gemm_sums(d, &g))
+        g.db = NULL; /* the gradient of the activation sums it */
+    if ((a->act != ACT_NONE || (b->db && !g.db)) &&
+        act_backward(d, a->act, kept, &b->dy, g.db ? NULL : b->db, "linear_bwd", e))
         return -1;
     if (!b->dx.p && !b->dw.p)
         return 0;
@@ -40,5 +44,6 @@ int cuda_linear_bwd(struct dev *d, const struct linear_bwd *b, struct err *e)
         return -1;
     if (b->dx.p && gemm_dx(d, &dy, &a->w, &b->dx, b->dx_add, "linear_bwd", e))
         return -1;
-    return b->dw.p ? gemm_dw(d, &dy, &a->x, &b->dw, b->dw_set, "linear_bwd", e) : 0;
+    g.dy = &dy;
+    return b->dw.p ? gemm_dw(d, &g, "linear_bwd", e) : 0;
 }

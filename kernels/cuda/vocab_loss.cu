@@ -152,9 +152,9 @@ static int vocab_chunk(struct dev *d, const struct vocab_loss *a, int64_t first,
         return 0;
     const struct mat dx = rows_of(&a->dx, first, z->rows);
 
-    if (gemm_dx(d, dz, &a->w, &dx, false, op, e) || gemm_dw(d, dz, &x, &a->dw, false, op, e))
-        return -1;
-    return a->db ? column_sums(d, dz, a->db, op, e) : 0;
+    const struct weight_grad g = {dz, &x, &a->dw, false, a->db, false};
+
+    return gemm_dx(d, dz, &a->w, &dx, false, op, e) || gemm_dw(d, &g, op, e) ? -1 : 0;
 }
 
 int cuda_vocab_loss(struct dev *d, const struct vocab_loss *a, struct err *e)

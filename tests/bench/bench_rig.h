@@ -375,7 +375,7 @@ static inline int linear_back(struct bench *x, const struct linear *l, struct ma
                               struct mat dx, bool add)
 {
     const struct linear_bwd b = {.fwd = l, .dy = dy, .dx = dx, .dx_add = add,
-                                 .dw = gradient(x, l->w), .dw_set = true,
+                                 .dw = gradient(x, l->w), .dw_set = true, .db_zero = true,
                                  .db = gradient_at(x, l->b)};
 
     return x->b->linear_bwd(x->d, &b, &x->e);
@@ -395,7 +395,7 @@ static inline int ffn_back(struct bench *x, const struct ffn *f)
 {
     const struct ffn_bwd b = {.fwd = f, .dy = x->p > 0 ? x->dx : x->dy, .dmid = x->dmid,
                               .dx = x->p > 0 ? x->dy : x->work, .dw1 = gradient(x, f->w1),
-                              .dw2 = gradient(x, f->w2), .dw_set = true,
+                              .dw2 = gradient(x, f->w2), .dw_set = true, .db_zero = true,
                               .db1 = gradient_at(x, f->b1), .db2 = gradient_at(x, f->b2)};
 
     return x->b->ffn_bwd(x->d, &b, &x->e);

@@ -198,7 +198,8 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(
         return CUBLAS_STATUS_INVALID_VALUE;
     if (o.epilogue != CUBLASLT_EPILOGUE_DEFAULT && (uintptr_t)o.bias % LEAST_BIAS)
         emu_refuse("cuBLASLt: a vector that is not aligned, which only shows when it runs");
-    if (o.epilogue != CUBLASLT_EPILOGUE_DEFAULT && o.epilogue != CUBLASLT_EPILOGUE_BIAS)
+    if (o.epilogue != CUBLASLT_EPILOGUE_DEFAULT && o.epilogue != CUBLASLT_EPILOGUE_BIAS &&
+        o.epilogue != CUBLASLT_EPILOGUE_BGRADB)
         return CUBLAS_STATUS_NOT_SUPPORTED;
     if (p.a.type == CUDA_R_16BF &&
         (p.a.ld % 8 || p.b.ld % 8 || w.align[0] < 16 || w.align[1] < 16))
@@ -248,6 +249,21 @@ struct product {
     float alpha, beta;
 };
 
+/* The sums of op(b)'s columns, which have k terms each, in the type of the result. */
+static void sum_rows(const product &p, const std::vector<float> &b, uint64_t n, uint64_t k)
+{
+    for (uint64_t j = 0; j < n; j++) {
+        float sum = 0;
+
+        for (uint64_t x = 0; x < k; x++)
+            sum += b[j * k + x];
+        if (p.c.type == CUDA_R_16BF)
+            ((__nv_bfloat16 *)p.o.bias)[j] = __float2bfloat16_rn(sum);
+        else
+            ((float *)p.o.bias)[j] = sum;
+    }
+}
+
 static void multiply(const product &p)
 {
     const layout &lc = p.c;
@@ -257,6 +273,8 @@ static void multiply(const product &p)
     const std::vector<float> b = unpack(p.from_b, p.b, tb);  /* [n][k] */
     std::vector<float> sums((size_t)m);
 
+    if (p.o.epilogue == CUBLASLT_EPILOGUE_BGRADB)
+        sum_rows(p, b, n, k);
     if (p.room) /* it is ours meanwhile; some of it, for speed */
         memset(p.workspace, 0xff, p.room < 4096 ? p.room : 4096);
     for (uint64_t j = 0; j < n; j++) {
@@ -300,8 +318,10 @@ static void check_addresses(const product &p, const uint32_t *align)
         if (!emu_on_device(x.p, bytes_of(*x.l)))
             emu_refuse("cuBLASLt: a matrix leaves the device's memory");
     }
-    if (p.o.epilogue == CUBLASLT_EPILOGUE_BIAS &&
-        !emu_on_device(p.o.bias, p.c.rows * (p.c.type == CUDA_R_16BF ? 2 : 4)))
+    const uint64_t length = p.o.epilogue == CUBLASLT_EPILOGUE_BIAS ? p.c.rows : p.c.cols;
+
+    if (p.o.epilogue != CUBLASLT_EPILOGUE_DEFAULT &&
+        !emu_on_device(p.o.bias, length * (p.c.type == CUDA_R_16BF ? 2 : 4)))
         emu_refuse("cuBLASLt: a bias leaves the device's memory");
 }
 

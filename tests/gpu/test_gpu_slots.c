@@ -28,7 +28,8 @@ static void linear_case(const void *arg)
     b.dy = s->fp32 ? weights(s->t, s->n, 1) : acts(s->t, s->n, 1);
     b.dx = acts(s->t, s->k, 1);
     b.dw = weights(s->n, s->k, 1);
-    b.db = vector(s->n, 1);
+    b.db = vector(s->n, s->set ? 0 : 1);
+    b.db_zero = s->set;
     NEED(now->b->linear_bwd(now->d, &b, &now->e));
     take_mat("dx", &b.dx);
     take_mat("dw", &b.dw);
@@ -57,7 +58,7 @@ static void ffn_case(const void *arg)
 {
     const int64_t *s = arg, t = s[0], h = s[1], i = s[2];
     struct ffn f = {.act = ACT_GELU};
-    struct ffn_bwd b = {.fwd = &f};
+    struct ffn_bwd b = {.fwd = &f, .dw_set = t % 2 == 1, .db_zero = t % 2 == 1};
 
     f.x = acts(t, h, 1);
     f.w1 = weights(i, h, 2 / sqrt((double)h));
@@ -74,8 +75,8 @@ static void ffn_case(const void *arg)
     b.dx = acts(t, h, 1);
     b.dw1 = weights(i, h, 1);
     b.dw2 = weights(h, i, 1);
-    b.db1 = vector(i, 1);
-    b.db2 = vector(h, 1);
+    b.db1 = vector(i, b.db_zero ? 0 : 1);
+    b.db2 = vector(h, b.db_zero ? 0 : 1);
     NEED(now->b->ffn_bwd(now->d, &b, &now->e));
     take_mat("dx", &b.dx);
     take_mat("dw1", &b.dw1);
@@ -309,10 +310,29 @@ static void test_rows(void)
     both("rows", rows_case, NULL, 1e-2);
 }
 
+/* With the gradients of biases from the products (gemm.cuh). */
+static void test_bias_sums(void)
+{
+    const struct dev_options o = {.precision = gpu.act == DT_BF16 ? "bf16" : "fp32"};
+    struct dev *usual = gpu.d;
+
+    setenv("BERTUTILS_BIAS_SUMS", "1", 1);
+    gpu.d = gpu.b->open(&o, &gpu.e);
+    unsetenv("BERTUTILS_BIAS_SUMS");
+    CHECK_MSG(gpu.d != NULL, "%s", gpu.e.text);
+    if (gpu.d) {
+        test_linear();
+        test_ffn();
+        gpu.b->close(gpu.d);
+    }
+    gpu.d = usual;
+}
+
 static void suite(void)
 {
     RUN(test_linear);
     RUN(test_ffn);
+    RUN(test_bias_sums);
     RUN(test_attn);
     RUN(test_long_attn);
     RUN(test_norm);

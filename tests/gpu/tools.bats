@@ -110,6 +110,8 @@ near() {
 
 @test "kill -9, then --resume: the bytes of a run that was not killed" {
     for precision in fp32 bf16; do
+        # in one of them with the gradients of biases that products give (kernels/cuda/gemm.cuh)
+        [ $precision = bf16 ] || export BERTUTILS_BIAS_SUMS=1
         ft --device cuda --precision $precision --epochs 1 -o whole train.toks
         (exec finetune -q -f -m weights --batch 8 --lr 5e-4 --schedule constant --device cuda \
             --precision $precision --epochs 1 --save-every 5 -o killed train.toks) &
@@ -125,6 +127,7 @@ near() {
         cmp whole/model.safetensors killed/model.safetensors
         [ ! -e killed.ckpt ]
         rm -rf whole killed
+        unset BERTUTILS_BIAS_SUMS
     done
 }
 

@@ -28,6 +28,14 @@ status=0
 for shape in ${PROFILE_SHAPES:-base-cola base-512 roberta-mlm-256 large-512}; do
     timeout "$limit" "$ops" -a -d "$device" -s "$shape" || { echo "profile: bench_ops $shape failed"; status=1; }
 done >"$out/ops.txt" 2>&1
+# What gradients of biases from cuBLASLt's epilogue would save or cost (kernels/cuda/gemm.cuh).
+for shape in ${PROFILE_SHAPES:-base-cola base-512}; do
+    for sums in 0 1; do
+        echo "BERTUTILS_BIAS_SUMS=$sums"
+        BERTUTILS_BIAS_SUMS=$sums timeout "$limit" "$ops" -a -d "$device" -s "$shape" -o linear_bwd,ffn_bwd ||
+            { echo "profile: bench_ops $shape failed"; status=1; }
+    done
+done >>"$out/ops.txt" 2>&1
 cat "$out/ops.txt"
 
 # A few steps of CoLA's shape and of 512 tokens, with random weights.
