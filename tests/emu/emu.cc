@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* emu: the threads of a block as coroutines, and the instructions that they share. */
-#include "stream.h"
+#include "watch.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +28,7 @@ struct fiber {
     char *stack;
     bool done;
     unsigned exchanges; /* with the warp, so far */
+    long syncs;         /* __syncwarp passed */
     std::vector<std::vector<copy>> copies; /* committed groups, the open one last */
 };
 
@@ -74,7 +75,13 @@ static void fiber_main()
     abort();
 }
 
-void emu_wait(bool whole_block)
+static void watch_current()
+{
+    watch_thread(&current->t, current->stack, STACK);
+    watch_order(block_barrier.generation, current->syncs);
+}
+
+static void wait_for(bool whole_block)
 {
     barrier *b = whole_block ? &block_barrier : &warps[(size_t)current->t.warp];
     const long now = b->generation;
@@ -88,6 +95,19 @@ void emu_wait(bool whole_block)
     while (b->generation == now)
         emu_switch(&current->sp, main_sp);
     progress = true;
+}
+
+void emu_wait(bool whole_block)
+{
+    wait_for(whole_block);
+    watch_current();
+}
+
+void emu_syncwarp()
+{
+    wait_for(false);
+    current->syncs++;
+    watch_current();
 }
 
 char (*emu_exchange(const void *mine, size_t bytes))[64]
@@ -111,6 +131,7 @@ static void prepare(fiber *f)
     f->sp = sp;
     f->done = false;
     f->exchanges = 0;
+    f->syncs = 0;
     if (f->copies.size() != 1 || !f->copies[0].empty())
         f->copies.assign(1, {});
 }
@@ -128,7 +149,9 @@ static void run_block(const std::vector<int> &order)
                 continue;
             current = f;
             emu_now = &f->t;
+            watch_current();
             emu_switch(&main_sp, f->sp);
+            watch_thread(NULL, NULL, 0);
             left -= f->done;
         }
         if (!progress) {
@@ -162,13 +185,11 @@ static void run_kernel(dim3 grid, dim3 block, size_t room,
     const int n = (int)(block.x * block.y * block.z);
     const std::vector<int> order = make_order(n);
 
-    if (n == 0 || n > 1024 || room > ROOM || grid.x == 0 || grid.y == 0 ||
-        grid.y > 65535) {
-        fprintf(stderr, "emu: a launch that no GPU takes\n");
-        abort();
-    }
+    if (n == 0 || n > 1024 || block.z != 1 || grid.x == 0 || grid.x > INT32_MAX ||
+        grid.y == 0 || grid.y > 65535 || grid.z != 1)
+        emu_refuse("a launch that no GPU takes");
     if (!emu_room)
-        emu_room = (char *)aligned_alloc(128, ROOM + 4096);
+        emu_room = (char *)aligned_alloc(128, ROOM + 2 * WATCH_GUARD) + WATCH_GUARD;
     while ((int)fibers.size() < n) {
         fibers.emplace_back();
         fibers.back().stack = (char *)aligned_alloc(64, STACK);
@@ -188,6 +209,7 @@ static void run_kernel(dim3 grid, dim3 block, size_t room,
         for (unsigned x = 0; x < grid.x; x++) {
             emu_block = make_uint3(x, y, 0);
             memset(emu_room, 0xff, room); /* NaN, where nothing was written */
+            watch_block(emu_room, room);
             warps.assign((size_t)(n + 31) / 32, {0, 0, 0});
             block_barrier = {0, n, 0};
             for (int i = 0; i < n; i++) {
@@ -206,24 +228,42 @@ static void run_kernel(dim3 grid, dim3 block, size_t room,
         fibers.push_back(f);
 }
 
-void emu_launch(dim3 grid, dim3 block, size_t room, cudaStream_t stream,
-                const std::function<void()> &kernel)
+void emu_launch(const void *which, dim3 grid, dim3 block, size_t room,
+                cudaStream_t stream, const std::function<void()> &kernel)
 {
     emu_check_stream(stream, "a kernel");
+    if (room > emu_room_of(which))
+        emu_refuse("a launch with more shared memory than was asked for");
     emu_submit([=] { run_kernel(grid, block, room, kernel); });
 }
 
 /* ---- instructions ---- */
+
+/* The eight rows of a matrix are read at once where they lie in different banks. */
+static void check_banks(const char (*all)[64])
+{
+    const int first = current->t.lane / 8 * 8;
+    unsigned seen = 0;
+
+    for (int i = first; i < first + 8; i++) {
+        uintptr_t p;
+
+        memcpy(&p, all[i], sizeof p);
+        seen |= 1u << p / 16 % 8;
+    }
+    if (seen != 0xff)
+        emu_refuse("ldmatrix with two rows in one bank");
+}
 
 void emu_load_matrix(uint32_t *r, const void *p, bool turned)
 {
     const int lane = current->t.lane;
     char(*all)[64] = emu_exchange(&p, sizeof p);
 
-    if ((uintptr_t)p % 16) {
-        fprintf(stderr, "emu: ldmatrix of an address that is not aligned\n");
-        abort();
-    }
+    if ((uintptr_t)p % 16)
+        emu_refuse("ldmatrix of an address that is not aligned");
+    watch(p, 16, false);
+    check_banks(all);
     for (int m = 0; m < 4; m++) {
         uint32_t value = 0;
 
@@ -266,10 +306,11 @@ void emu_multiply(float *c, const uint32_t *a, uint32_t b0, uint32_t b1)
 /* Copies happen as late as the program allows. */
 void emu_copy(void *to, const void *from, int taken, int bytes)
 {
-    if ((uintptr_t)to % (unsigned)bytes || (uintptr_t)from % (unsigned)bytes) {
-        fprintf(stderr, "emu: cp.async of an address that is not aligned\n");
-        abort();
-    }
+    if ((uintptr_t)to % (unsigned)bytes || (uintptr_t)from % (unsigned)bytes)
+        emu_refuse("cp.async of an address that is not aligned");
+    if (taken && !emu_on_device(from, (size_t)bytes))
+        emu_refuse("cp.async of what is not the device's memory");
+    watch(to, (size_t)bytes, true);
     current->copies.back().push_back({(char *)to, (const char *)from, taken, bytes});
 }
 
@@ -282,6 +323,7 @@ void emu_copy_wait(int n)
 {
     while ((int)current->copies.size() > n + 1) {
         for (const copy &c : current->copies.front()) {
+            watch(c.to, (size_t)c.bytes, true);
             memset(c.to, 0, (size_t)c.bytes);
             memcpy(c.to, c.from, (size_t)c.taken);
         }

@@ -16,7 +16,8 @@
  * counted (EMU_MEMORY), errors stay until they are taken, a broken device for ever (EMU_BREAK),
  * and a device can be unusable in many ways (EMU_DEVICE, runtime.cc).
  * EMU_NO_CAPTURE makes every capture fail at its end.
- * EMU_ORDER=reverse or =mixed runs the threads in another order, which shows missing
+ * watch.cc sees races and accesses outside of shared memory, the compiler those that are
+ * not aligned.  EMU_ORDER=reverse or =mixed runs the threads in another order, which shows missing
  * barriers.  It says nothing about speed, and nothing about what cuBLASLt does beyond its
  * documentation.
  */
@@ -59,8 +60,8 @@ extern char *emu_room; /* dynamic shared memory */
 #define blockDim emu_block_dim
 #define gridDim emu_grid_dim
 
-void emu_launch(dim3 grid, dim3 block, size_t room, cudaStream_t stream,
-                const std::function<void()> &kernel);
+void emu_launch(const void *which, dim3 grid, dim3 block, size_t room,
+                cudaStream_t stream, const std::function<void()> &kernel);
 void emu_first_launch();
 /* A kernel with its arguments as they are now. */
 template <class F, class... A> static inline std::function<void()> emu_frozen(F f, A... a)
@@ -75,16 +76,13 @@ template <class F, class... A> static inline std::function<void()> emu_frozen(F 
 /* Puts work into the stream. */
 void emu_submit(std::function<void()> work);
 void emu_wait(bool whole_block);
+void emu_syncwarp();
 /* 64 bytes of each lane of the warp, seen by all of them until the exchange after the next. */
 char (*emu_exchange(const void *mine, size_t bytes))[64];
 
 static inline void emu_syncthreads()
 {
     emu_wait(true);
-}
-static inline void emu_syncwarp()
-{
-    emu_wait(false);
 }
 #define __syncthreads emu_syncthreads
 #define __syncwarp emu_syncwarp
@@ -107,6 +105,7 @@ static inline float emu_float(uint32_t bits)
     return x;
 }
 #define __uint_as_float emu_float
+#define __fdividef(a, b) ((a) / (b))
 
 /* ex2.approx.ftz.f32: 2^x, 0 where that is denormal. */
 static inline float emu_exp2(float x)

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <map>
 #include <vector>
 
 /* ---- the stream ---- */
@@ -22,6 +23,7 @@ static graph *capturing;
 static bool spoiled; /* the capture saw a call that is not allowed in it */
 static cudaError_t last, broken; /* `broken` stays for ever */
 static char only_stream;
+static std::map<const void *, size_t> rooms; /* what kernels were allowed */
 
 void emu_refuse(const char *format, ...)
 {
@@ -34,6 +36,13 @@ void emu_refuse(const char *format, ...)
     va_end(list);
     fputc('\n', stderr);
     abort();
+}
+
+size_t emu_room_of(const void *kernel)
+{
+    const auto at = rooms.find(kernel);
+
+    return at == rooms.end() ? 48 << 10 : at->second > 48 << 10 ? at->second : 48 << 10;
 }
 
 const char *emu_wish(const char *name)
@@ -270,9 +279,12 @@ cudaError_t cudaFuncGetAttributes(cudaFuncAttributes *, const void *)
 {
     return emu_error(device_is("too new") ? cudaErrorNoKernelImageForDevice : cudaSuccess);
 }
-cudaError_t cudaFuncSetAttribute(const void *, cudaFuncAttribute, int bytes)
+cudaError_t cudaFuncSetAttribute(const void *kernel, cudaFuncAttribute what, int bytes)
 {
-    return bytes <= 99 << 10 ? cudaSuccess
-                             : emu_error(cudaErrorInvalidValue); /* the smallest limit */
+    /* The smallest limit: of sm_86, sm_89 and sm_120. */
+    if (what != cudaFuncAttributeMaxDynamicSharedMemorySize || bytes > 99 << 10)
+        return emu_error(cudaErrorInvalidValue);
+    rooms[kernel] = (size_t)bytes;
+    return cudaSuccess;
 }
 }

@@ -19,6 +19,9 @@ cudaError_t emu_spoil();
 /* Runs all that was submitted; for calls that wait. */
 cudaError_t emu_settle();
 
+/* Bytes of dynamic shared memory that a launch of this kernel may ask for. */
+size_t emu_room_of(const void *kernel);
+
 /* ---- memory.cc ---- */
 
 /* Is all of it inside of one allocation of the device? */
