@@ -84,7 +84,9 @@ print(eval(sys.argv[1]))' "$1"; }
     grep -q 'skipped: no device' out/check.txt
     grep -q 'skipped: no device' out/bench.txt
     grep -q 'skipped: no device' out/profile.txt
-    grep -q glibc out/machine.txt
+    grep -q glibc out/session.txt
+    grep -q 'all parts ended well' out/session.txt
+    [ "$(find out -type f | wc -l)" -le 8 ]
 }
 
 @test "bench_ops: any lengths, slots by name, JSON; bad operands are refused" {
