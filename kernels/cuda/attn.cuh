@@ -133,15 +133,6 @@ __device__ inline float quad_sum(float x)
     return x + __shfl_xor_sync(0xffffffffu, x, 2);
 }
 
-/* 2^x, to 22 bits; what would be denormal is 0. */
-__device__ inline float exp2_approx(float x)
-{
-    float y;
-
-    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-    return y;
-}
-
 /* ---- the matrix instruction ---- */
 
 __device__ inline uint32_t shared_address(const void *p)

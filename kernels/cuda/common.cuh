@@ -214,6 +214,15 @@ __device__ inline float warp_sum(float x)
     return x;
 }
 
+/* 2^x, to 22 bits; what would be denormal is 0. */
+__device__ inline float exp2_approx(float x)
+{
+    float y;
+
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+
 __device__ inline float warp_max(float x)
 {
 #pragma unroll

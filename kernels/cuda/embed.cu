@@ -18,7 +18,7 @@ struct embed_arg {
     void *y; /* backward: dy, which becomes the gradient of the sum */
     float *parts;
     float eps;
-    int64_t rows, ldw, ldp, ldt, ldy, n_parts, per_part;
+    int64_t rows, ldw, ldp, ldt, ldy, per_part;
     int cols;
     struct drop_arg drop;
 };
@@ -64,25 +64,22 @@ static __global__ void __launch_bounds__(ROW_THREADS) embed_kernel(const embed_a
 
 /*
  * dy := gradient of the sum, which is made again, and the parts of dgamma and dbeta.
- * Grid: ROW_WARPS parts a block, ROW_THREADS threads.  CPU: embed_bwd_block.
+ * Grid: a block a part, whose rows its warps take in turn.  CPU: embed_bwd_block.
  */
 template <class T, int GROUPS, bool FAST>
 static __global__ void __launch_bounds__(ROW_THREADS) embed_bwd_kernel(const embed_arg a)
 {
-    const int64_t part = (int64_t)blockIdx.x * ROW_WARPS + threadIdx.x / WARP;
-    const int64_t from = part * a.per_part, last = from + a.per_part;
+    const int64_t from = blockIdx.x * a.per_part, last = from + a.per_part;
     const int64_t to = last < a.rows ? last : a.rows;
     const float4 zero = {0, 0, 0, 0};
     const int n = a.cols;
     float4 x[GROUPS], dy[GROUPS], dgamma[GROUPS], dbeta[GROUPS];
     uint2 key = {0, 0};
 
-    if (part >= a.n_parts)
-        return;
     if (a.drop.on)
         key = drop_key(a.drop);
     each_group<GROUPS>(n, [&](int g, int) { dgamma[g] = dbeta[g] = zero; });
-    for (int64_t row = from; row < to; row++) {
+    for (int64_t row = from + threadIdx.x / WARP; row < to; row += blockDim.x / WARP) {
         T *p = (T *)a.y + row * a.ldy;
         struct row_id id = {0, 0};
 
@@ -100,7 +97,7 @@ static __global__ void __launch_bounds__(ROW_THREADS) embed_bwd_kernel(const emb
             store4<FAST>(p + col, dy[g], n - col);
         });
     }
-    write_parts<GROUPS>(a.parts + part * 2 * n, dgamma, dbeta, n);
+    write_parts<GROUPS>(a.parts + (int64_t)blockIdx.x * 2 * n, dgamma, dbeta, n);
 }
 
 static embed_arg embed_fill(const struct embed *a)
@@ -306,20 +303,19 @@ static int sum_bwd(struct dev *d, const struct embed_bwd *b, struct err *e)
 {
     const struct embed *a = b->fwd;
     embed_arg arg = embed_fill(a);
+    const bool fast = embed_by_4(a, &b->dy);
     struct norm_parts parts;
 
-    if (norm_parts_take(d, arg.rows, arg.cols, &parts, e))
+    if (norm_parts_take(d, &b->dy, fast, &parts, e))
         return -1;
     arg.y = b->dy.p;
     arg.ldy = b->dy.ld;
     arg.parts = parts.p;
-    arg.n_parts = parts.n;
     arg.per_part = parts.per_part;
     by_type(b->dy.t, [&](auto *type) {
-        by_width(arg.cols, embed_by_4(a, &b->dy), [&](auto groups, auto is_fast) {
+        by_width(arg.cols, fast, [&](auto groups, auto is_fast) {
             embed_bwd_kernel<element<decltype(type)>, groups(), is_fast()>
-                <<<(unsigned)index_cut(parts.n, ROW_WARPS), ROW_THREADS, 0, d->stream>>>(
-                    arg);
+                <<<(unsigned)parts.n, parts.threads, 0, d->stream>>>(arg);
         });
     });
     if (cuda_launched(d, "embed_bwd", e))

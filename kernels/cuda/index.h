@@ -40,6 +40,14 @@ INDEX_INLINE int64_t index_rows_per_part(int64_t rows)
     return n < 2 ? 2 : n > 32 ? 32 : n;
 }
 
+/* The same where the `warps` of a block take rows in turn and join what they have. */
+INDEX_INLINE int64_t index_rows_per_block(int64_t rows, int64_t warps)
+{
+    const int64_t n = index_cut(rows, 1536);
+
+    return warps * (n < 2 ? 2 : n > 16 ? 16 : n);
+}
+
 /* ---- segments: equal neighbours in a sorted list of keys ---- */
 
 /*

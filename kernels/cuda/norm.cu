@@ -78,7 +78,7 @@ struct norm_bwd_arg {
     void *dresidual, *dx;
     const float *gamma, *stats;
     float *parts;
-    int64_t rows, ldx, ldy, ldr, lddx, n_parts, per_part;
+    int64_t rows, ldx, ldy, ldr, lddx, per_part;
     int cols;
     struct drop_arg drop;
 };
@@ -86,27 +86,24 @@ struct norm_bwd_arg {
 /*
  * dresidual = gradient of the sum x, dx = drop of it, and the parts of dgamma and dbeta.
  * Any of dy, dresidual and dx may be the same memory: a warp reads a whole row before it
- * writes. Grid: ROW_WARPS parts a block, ROW_THREADS threads; a warp takes the rows of
- * its part one after the other.  CPU: cpu_add_norm_bwd.
+ * writes.  Grid: a block a part, whose rows its warps take in turn.  CPU:
+ * cpu_add_norm_bwd.
  */
 template <class T, int GROUPS, bool FAST>
 static __global__ void __launch_bounds__(ROW_THREADS)
     add_norm_bwd_kernel(const norm_bwd_arg a)
 {
-    const int64_t part = (int64_t)blockIdx.x * ROW_WARPS + threadIdx.x / WARP;
-    const int64_t from = part * a.per_part, last = from + a.per_part;
+    const int64_t from = blockIdx.x * a.per_part, last = from + a.per_part;
     const int64_t to = last < a.rows ? last : a.rows;
     const float4 zero = {0, 0, 0, 0};
     const int n = a.cols;
     float4 x[GROUPS], dy[GROUPS], dgamma[GROUPS], dbeta[GROUPS];
     uint2 key = {0, 0};
 
-    if (part >= a.n_parts)
-        return;
     if (a.drop.on)
         key = drop_key(a.drop);
     each_group<GROUPS>(n, [&](int g, int) { dgamma[g] = dbeta[g] = zero; });
-    for (int64_t row = from; row < to; row++) {
+    for (int64_t row = from + threadIdx.x / WARP; row < to; row += blockDim.x / WARP) {
         struct row_id id = {0, 0};
 
         if (a.drop.on)
@@ -125,7 +122,7 @@ static __global__ void __launch_bounds__(ROW_THREADS)
                 store4<FAST>((T *)a.dx + row * a.lddx + col, dy[g], n - col);
         });
     }
-    write_parts<GROUPS>(a.parts + part * 2 * n, dgamma, dbeta, n);
+    write_parts<GROUPS>(a.parts + (int64_t)blockIdx.x * 2 * n, dgamma, dbeta, n);
 }
 
 int cuda_add_norm_bwd(struct dev *d, const struct add_norm_bwd *b, struct err *e)
@@ -138,19 +135,17 @@ int cuda_add_norm_bwd(struct dev *d, const struct add_norm_bwd *b, struct err *e
     if (a->x.rows == 0)
         return 0;
     if (check_width(a->x.cols, "add_norm_bwd", e) ||
-        norm_parts_take(d, a->x.rows, a->x.cols, &parts, e))
+        norm_parts_take(d, &a->x, fast, &parts, e))
         return -1;
-    const norm_bwd_arg arg = {
-        a->x.p,   b->dy.p,        b->dresidual.p,  b->dx.p,
-        a->gamma, a->stats,       parts.p,         a->x.rows,
-        a->x.ld,  b->dy.ld,       b->dresidual.ld, b->dx.ld,
-        parts.n,  parts.per_part, (int)a->x.cols,  drop_arg(&a->drop)};
+    const norm_bwd_arg arg = {a->x.p,   b->dy.p,  b->dresidual.p,  b->dx.p,
+                              a->gamma, a->stats, parts.p,         a->x.rows,
+                              a->x.ld,  b->dy.ld, b->dresidual.ld, b->dx.ld,
+                              parts.per_part, (int)a->x.cols, drop_arg(&a->drop)};
 
     by_type(a->x.t, [&](auto *type) {
         by_width(a->x.cols, fast, [&](auto groups, auto is_fast) {
             add_norm_bwd_kernel<element<decltype(type)>, groups(), is_fast()>
-                <<<(unsigned)index_cut(parts.n, ROW_WARPS), ROW_THREADS, 0, d->stream>>>(
-                    arg);
+                <<<(unsigned)parts.n, parts.threads, 0, d->stream>>>(arg);
         });
     });
     if (cuda_launched(d, "add_norm_bwd", e))

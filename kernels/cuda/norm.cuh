@@ -124,14 +124,36 @@ __device__ inline void row_norm_bwd(const float4 (&x)[GROUPS], float4 (&dy)[GROU
     });
 }
 
-/* Writes a warp's sums as one row of parts: dgamma's n columns, then dbeta's. */
+/*
+ * Writes a block's sums as one row of parts: dgamma's n columns, then dbeta's.  By all
+ * threads; warps are added in order.  Where a row is too wide for that a block has one
+ * warp (norm_parts).
+ */
 template <int GROUPS>
-__device__ inline void write_parts(float *parts, const float4 (&dgamma)[GROUPS],
-                                   const float4 (&dbeta)[GROUPS], int n)
+__device__ inline void write_parts(float *parts, float4 (&dgamma)[GROUPS],
+                                   float4 (&dbeta)[GROUPS], int n)
 {
+    if constexpr (GROUPS <= 8) {
+        __shared__ float4 sums[ROW_WARPS - 1][2][GROUPS * WARP];
+        const int warp = threadIdx.x / WARP;
+
+        if (warp > 0)
+            each_group<GROUPS>(n, [&](int g, int col) {
+                sums[warp - 1][0][col / 4] = dgamma[g];
+                sums[warp - 1][1][col / 4] = dbeta[g];
+            });
+        __syncthreads();
+        if (warp > 0)
+            return;
+        for (int w = 0; w < ROW_WARPS - 1; w++)
+            each_group<GROUPS>(n, [&](int g, int col) {
+                dgamma[g] = dgamma[g] + sums[w][0][col / 4];
+                dbeta[g] = dbeta[g] + sums[w][1][col / 4];
+            });
+    }
     each_group<GROUPS>(n, [&](int g, int col) {
-        store4<false>(parts + col, dgamma[g], n - col);
-        store4<false>(parts + n + col, dbeta[g], n - col);
+        store4<GROUPS <= 8>(parts + col, dgamma[g], n - col);
+        store4<GROUPS <= 8>(parts + n + col, dbeta[g], n - col);
     });
 }
 
@@ -158,18 +180,24 @@ static inline int check_width(int64_t n, const char *op, struct err *e)
                    op, (long long)n, ROW_GROUPS_MAX * 4 * WARP);
 }
 
-/* Room for the parts of dgamma and dbeta: one row of 2n for each warp. */
+/* Parts of dgamma and dbeta: each is of per_part rows and a block's. */
 struct norm_parts {
     float *p;
     int64_t n, per_part;
+    unsigned threads; /* of a block */
 };
 
-static inline int norm_parts_take(struct dev *d, int64_t rows, int64_t cols,
+/* Room for them; fast: what by_width is told. */
+static inline int norm_parts_take(struct dev *d, const struct mat *x, bool fast,
                                   struct norm_parts *t, struct err *e)
 {
-    t->per_part = index_rows_per_part(rows);
-    t->n = index_cut(rows, t->per_part);
-    t->p = (float *)cuda_scratch(d, (size_t)(t->n * 2 * cols) * sizeof(float), e);
+    const bool joined = fast && x->cols <= 8 * 4 * WARP;
+
+    t->threads = joined ? ROW_THREADS : WARP;
+    t->per_part = joined ? index_rows_per_block(x->rows, ROW_WARPS)
+                         : index_rows_per_part(x->rows);
+    t->n = index_cut(x->rows, t->per_part);
+    t->p = (float *)cuda_scratch(d, (size_t)(t->n * 2 * x->cols) * sizeof(float), e);
     return t->p ? 0 : -1;
 }
 

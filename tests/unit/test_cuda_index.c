@@ -17,6 +17,9 @@ static void parts_cover_all_rows(void)
 
         CHECK_MSG(each >= 2 && each <= 32 && parts * each >= n && (parts - 1) * each < n,
                   "%ld rows", (long)n);
+        CHECK_MSG(index_rows_per_block(n, 4) % 4 == 0 && index_rows_per_block(n, 4) >= 8 &&
+                      index_rows_per_block(n, 4) <= 64,
+                  "%ld rows", (long)n);
     }
     CHECK(index_round(0, 8) == 0 && index_round(1, 8) == 8 && index_round(16, 8) == 16);
 }
