@@ -309,6 +309,19 @@ static int alternatives(struct pattern_parser *q)
     return 0;
 }
 
+/* Whether a class has code points of ASCII alone, as far as that is plain from its parts. */
+static bool is_ascii(const struct pattern *pt, const struct pattern_class *class)
+{
+    bool ascii = !class->not;
+
+    for (size_t i = 0; i < class->n; i++) {
+        const struct pattern_part *part = &pt->part[class->part + i];
+
+        ascii = ascii && part->kind == PART_RANGE && !part->not && part->to < 128;
+    }
+    return ascii;
+}
+
 /* Follows what takes nothing from a step: bytes that may come first, and whether it ends. */
 static bool scan_first(struct pattern *pt, uint32_t step, uint8_t *seen)
 {
@@ -330,7 +343,7 @@ static bool scan_first(struct pattern *pt, uint32_t step, uint8_t *seen)
     case OP_RUN:
     case OP_LAZY:
         for (unsigned c = 0; c < 256; c++)
-            pt->first[c] |= c >= 128 || pattern_has(pt, op->x, c);
+            pt->first[c] |= c >= 128 ? !is_ascii(pt, &pt->class[op->x]) : pattern_has(pt, op->x, c);
         if (op->op == OP_CLASS || op->min > 0)
             return false;
         return scan_first(pt, step + 1, seen);

@@ -16,13 +16,23 @@ struct unigram_best {
 static const uint32_t NOWHERE = UINT32_MAX;
 static const double UNK_PENALTY = 10.0;
 
-/* Characters of three bytes; of each the node behind it, 0: not looked up. */
-enum { CHARS = 0x10000, TRIE_LONG = UINT32_MAX - 1 };
+/*
+ * A character of three bytes, as most are of scripts without spaces: where the trie goes on behind
+ * it, and what piece it is.
+ */
+struct unigram_char {
+    double score;
+    int32_t id; /* -1: none */
+    uint32_t node, base;
+    enum { CHAR_NEW, CHAR_NONE, CHAR_KNOWN, CHAR_PARTS } kind; /* PARTS: a piece ends within it */
+};
+
+enum { CHARS = 0x10000 };
 
 void unigram_scratch_free(struct unigram_scratch *s)
 {
     free(s->best);
-    free(s->behind);
+    free(s->chars);
     *s = (struct unigram_scratch){0};
 }
 
@@ -93,31 +103,78 @@ static bool offer(struct unigram_best *best, double score, size_t from, int32_t 
     return taken;
 }
 
-/*
- * The node behind the character of three bytes at p, or TRIE_NONE; TRIE_LONG when a piece ends
- * within it.
- */
-static uint32_t look_behind(const struct trie *t, const uint8_t *p)
+static void look_up(const struct unigram *u, const uint8_t *p, struct unigram_char *k)
 {
     uint32_t node = TRIE_ROOT;
 
+    k->kind = CHAR_NONE;
     for (int i = 0; i < 3; i++) {
-        node = trie_step(t, node, p[i]);
+        node = trie_step(&u->trie, node, p[i]);
         if (node == TRIE_NONE)
-            return TRIE_NONE;
-        if (i < 2 && t->node[node].base >> 31)
-            return TRIE_LONG;
+            return;
+        if (i < 2 && u->trie.node[node].base >> 31) {
+            k->kind = CHAR_PARTS;
+            return;
+        }
     }
-    return node;
+    k->kind = CHAR_KNOWN;
+    k->node = node;
+    k->base = u->trie.node[node].base & 0x7fffffff;
+    k->id = u->trie.node[node].base >> 31 ? u->trie.value[node] : -1;
+    k->score = k->id >= 0 ? u->score[k->id] : 0;
 }
 
-/* The same, remembered: the places of many characters are then fetched side by side. */
-static inline uint32_t behind(const struct unigram *u, uint32_t *known, const uint8_t *p,
-                              uint32_t c)
+/* A word at work, and the place that pieces are looked for from. */
+struct place {
+    const struct unigram *u;
+    const uint8_t *word;
+    size_t n, at, used; /* used: bytes of the character there */
+    struct unigram_best *best;
+};
+
+/* Offers the pieces that go on at word[i] from a node; whether one is the character itself. */
+static inline bool walk(const struct place *p, size_t i, uint32_t node, uint32_t base)
 {
-    if (known[c] == 0)
-        known[c] = look_behind(&u->trie, p) + 1; /* TRIE_NONE is 0: not remembered */
-    return known[c] - 1;
+    const struct trie *t = &p->u->trie;
+    const double here = p->best[p->at].score;
+    bool single = false;
+
+    for (; i < p->n; i++) {
+        const uint32_t child = base + p->word[i];
+
+        if (t->node[child].parent != node)
+            break;
+        node = child;
+        base = t->node[node].base;
+        if (base >> 31) {
+            const int32_t id = t->value[node];
+
+            base &= 0x7fffffff;
+            offer(&p->best[i + 1], p->u->score[id] + here, p->at, id);
+            single = single || i + 1 - p->at == p->used;
+        }
+    }
+    return single;
+}
+
+/* The same from the start; characters of three bytes are remembered. */
+static inline bool pieces(const struct place *p, uint32_t c, struct unigram_char *chars)
+{
+    if (p->used == 3) {
+        struct unigram_char *k = &chars[c];
+
+        if (k->kind == CHAR_NEW)
+            look_up(p->u, p->word + p->at, k);
+        if (k->kind == CHAR_NONE)
+            return false;
+        if (k->kind == CHAR_KNOWN) {
+            if (k->id >= 0)
+                offer(&p->best[p->at + 3], k->score + p->best[p->at].score, p->at, k->id);
+            (void)walk(p, p->at + 3, k->node, k->base);
+            return k->id >= 0;
+        }
+    }
+    return walk(p, p->at, TRIE_ROOT, p->u->trie.node[TRIE_ROOT].base & 0x7fffffff);
 }
 
 /*
@@ -128,39 +185,15 @@ static inline uint32_t behind(const struct unigram *u, uint32_t *known, const ui
 static bool search(const struct unigram *u, const uint8_t *word, size_t n,
                    struct unigram_scratch *s)
 {
-    struct unigram_best *best = s->best;
-    size_t used;
+    struct place p = {.u = u, .word = word, .n = n, .best = s->best};
 
     for (size_t i = 0; i <= n; i++)
-        best[i] = (struct unigram_best){0, NOWHERE, 0};
-    for (size_t at = 0; at < n; at += used) {
-        const double here = best[at].score;
-        const uint32_t c = utf8_next(word + at, n - at, &used);
-        uint32_t node = TRIE_ROOT;
-        bool single = false;
-        size_t i = at;
+        p.best[i] = (struct unigram_best){0, NOWHERE, 0};
+    for (; p.at < n; p.at += p.used) {
+        const uint32_t c = utf8_next(word + p.at, n - p.at, &p.used);
 
-        if (used == 3) {
-            node = behind(u, s->behind, word + at, c);
-            i = at + 2;
-            if (node == TRIE_LONG) {
-                node = TRIE_ROOT;
-                i = at;
-            }
-        }
-        for (bool there = i > at; i < n && node != TRIE_NONE; i++, there = false) {
-            if (!there)
-                node = trie_step(&u->trie, node, word[i]);
-            if (node == TRIE_NONE)
-                break;
-            if (u->trie.node[node].base >> 31) {
-                const int32_t id = u->trie.value[node];
-
-                offer(&best[i + 1], u->score[id] + here, at, id);
-                single = single || i + 1 - at == used;
-            }
-        }
-        if (!single && offer(&best[at + used], u->unk_score + here, at, u->unk) &&
+        if (!pieces(&p, c, s->chars) &&
+            offer(&p.best[p.at + p.used], u->unk_score + p.best[p.at].score, p.at, u->unk) &&
             u->unk == VOCAB_NO_ID)
             return false;
     }
@@ -192,9 +225,9 @@ int64_t unigram_word(const struct unigram *u, const struct vocabmap *v, const ui
 
     if (n >= NOWHERE)
         return err_set(e, ERR_DATA, "a word of %zu bytes is too long", n);
-    if (!s->behind)
-        s->behind = mem_alloc(CHARS, sizeof *s->behind, "unigram", e);
-    if (!s->behind || mem_grow(&s->best, &s->cap, n + 1, sizeof *s->best, e))
+    if (!s->chars)
+        s->chars = mem_alloc(CHARS, sizeof *s->chars, "unigram", e);
+    if (!s->chars || mem_grow(&s->best, &s->cap, n + 1, sizeof *s->best, e))
         return -1;
     if (!search(u, word, n, s)) {
         *ids = VOCAB_NO_ID;

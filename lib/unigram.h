@@ -37,7 +37,7 @@ struct unigram {
 struct unigram_scratch {
     struct unigram_best *best;
     size_t cap;
-    uint32_t *behind; /* what was found of characters, of one vocabulary */
+    struct unigram_char *chars; /* what is known of them, with one vocabulary */
 };
 void unigram_scratch_free(struct unigram_scratch *s);
 
