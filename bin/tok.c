@@ -174,12 +174,14 @@ static int decode(const struct values *v, char **paths, int n, struct err *e)
 {
     const struct toks_read_options ro = {.threads = opt_threads(&v->common),
                                          .expect_records = (uint64_t)v->expect};
-    struct detok_options o = {.special = v->special, .max_len = v->max_len};
+    struct detok_options o = {.special = v->special, .limit = {v->max_len, -1}};
     struct io_out out = {.fd = -1};
     struct toks_reader *in = NULL;
     struct tokenizer *t = NULL;
     int rc = choose_columns(v, &o, e);
 
+    if (!rc && v->truncate && template_read_cut(v->truncate, &o.limit, e))
+        rc = err_prefix(e, "--truncate: ");
     if (!rc && (io_out_open(&out, v->out, e) || !(in = toks_open_files(paths, n, &ro, e)) ||
                 (detok_needs_tokenizer(&o) &&
                  !(t = detok_tokenizer(toks_reader_header(in), v->model, e))) ||

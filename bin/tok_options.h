@@ -18,7 +18,7 @@ struct values {
     bool plain, show;
     /* tok -d */
     bool decode, want_ids, want_tokens, want_text, special;
-    const char *columns;
+    const char *columns, *truncate;
     int64_t max_len;
     /* tok --explain */
     bool explain;
@@ -110,6 +110,8 @@ static const struct opt decode_options[] = {
      "them", 0, 0, 0},
     {"max-len", 0, OPT_INT, AT(max_len), "N", "cut to N tokens, special ones included [no limit]",
      0, 0, 1e9},
+    {"truncate", 0, OPT_TEXT, AT(truncate), "PART",
+     "what stays of a longer text: head, tail, head+tail[:N] [head]", 0, 0, 0},
     {"expect-records", 0, OPT_INT, AT(expect), "N", "fail unless there are N records", OPT_SAME, 0,
      9e15},
     OPT_THREADS,

@@ -57,22 +57,28 @@ struct printer {
 
 static int lay_out(struct printer *p, const struct toks_record *r, struct err *e)
 {
-    const struct template_limit limit = {p->o->max_len, -1};
     struct template_text a = {.ids = r->a, .n = r->n_a};
     struct template_text b = {.ids = r->b, .n = r->b ? r->n_b : 0};
     size_t need, cap = p->cap;
 
     p->a = r->a;
     p->b = r->b;
-    template_keep(p->template, &limit, &a, r->b ? &b : NULL);
+    template_keep(p->template, &p->o->limit, &a, r->b ? &b : NULL);
     p->n_a = a.kept;
     p->n_b = b.kept;
-    if (!p->o->special)
+    if (!p->o->special && a.head == a.kept && b.head == b.kept)
         return 0;
     need = p->n_a + p->n_b + (size_t)template_specials(p->template, r->b != NULL);
     if (mem_grow(&p->ids, &cap, need, sizeof *p->ids, e) ||
         mem_grow(&p->types, &p->cap, need, sizeof *p->types, e))
         return -1;
+    if (!p->o->special) {
+        template_take(&a, p->ids);
+        template_take(&b, p->ids + a.kept);
+        p->a = (const uint32_t *)p->ids;
+        p->b = r->b ? p->a + a.kept : NULL;
+        return 0;
+    }
     p->n_a = template_fill(p->template, &a, r->b ? &b : NULL, p->ids, p->types, NULL);
     p->a = (const uint32_t *)p->ids;
     p->b = NULL;

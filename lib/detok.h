@@ -18,7 +18,7 @@ struct detok_options {
     int n;
     bool fixed;      /* --columns: ids, tokens and text take two fields where pairs may be */
     bool special;    /* whole inputs as the model sees them, instead of their segments */
-    int64_t max_len; /* special tokens included; 0: no limit */
+    struct template_limit limit;
 };
 
 /* Reads "key,label,..." into the options; ERR_USAGE names what is no column. */

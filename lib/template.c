@@ -86,16 +86,12 @@ int template_read_cut(const char *text, struct template_limit *limit, struct err
                    text);
 }
 
-/* The ids of a text that stay, of one token type. */
-static size_t put_text(const struct template_text *text, int32_t type, int32_t *ids,
-                       int32_t *types)
+size_t template_take(const struct template_text *text, int32_t *ids)
 {
     const size_t gap = text->n - text->kept;
 
-    for (size_t i = 0; i < text->kept; i++) {
+    for (size_t i = 0; i < text->kept; i++)
         ids[i] = (int32_t)text->ids[i < text->head ? i : i + gap];
-        types[i] = type;
-    }
     return text->kept;
 }
 
@@ -111,12 +107,12 @@ size_t template_fill(const struct template *t, const struct template_text *a,
         const bool special = at[i].id >= 0;
         size_t count = 1;
 
-        if (special) {
+        if (special)
             ids[out] = at[i].id;
-            types[out] = at[i].type;
-        } else {
-            count = put_text(at[i].id == SEGMENT_A ? a : b, at[i].type, ids + out, types + out);
-        }
+        else
+            count = template_take(at[i].id == SEGMENT_A ? a : b, ids + out);
+        for (size_t k = 0; k < count; k++)
+            types[out + k] = at[i].type;
         if (ordinary)
             memset(ordinary + out, !special, count);
         out += count;

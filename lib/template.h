@@ -62,6 +62,9 @@ struct template_text {
 void template_keep(const struct template *t, const struct template_limit *limit,
                    struct template_text *a, struct template_text *b);
 
+/* The ids of a text that stay, one behind the other (kept); returns how many. */
+size_t template_take(const struct template_text *text, int32_t *ids);
+
 /*
  * Lays out one input: ids, token types, and for each place whether it is an ordinary token
  * (1) or a special one (0; `ordinary` may be NULL).  b is NULL when there is no second text

@@ -654,6 +654,10 @@ ids() { tok -m "$BERT" -o ids.toks "$@" && tok -d --ids ids.toks; }
     gives '2 5 6 8 9 3 10 3' tok -d --ids --special o
     gives '2 5 6 3 10 3' tok -d --ids --special --max-len 6 o
     gives $'5 6\t10' tok -d --ids --max-len 6 o
+    gives '2 8 9 3 10 3' tok -d --ids --special --max-len 6 --truncate tail o
+    gives $'8 9\t10' tok -d --ids --max-len 6 --truncate tail o
+    gives $'5 9\t10' tok -d --ids --max-len 6 --truncate head+tail o
+    fails_with 2 tok -d --ids --truncate middle o
     gives '8' tok -d --special --columns len o
     fails_with 66 tok -d --tokens o
     says gone
