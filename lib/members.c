@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "members.h"
+#include "libarchive.h"
 #include "mem.h"
 
-#include <archive.h>
-#include <archive_entry.h>
 #include <errno.h>
 #include <fnmatch.h>
 #include <stdlib.h>
@@ -19,6 +18,7 @@ struct members {
     enum feed_kind kind;
     struct members_options limits;
     struct msg *msg;
+    struct libarchive la;
     struct archive *archive;
     struct archive_entry *entry; /* ours: libarchive does not check that it got its own */
     char *path;             /* of the member at hand */
@@ -53,7 +53,7 @@ static la_ssize_t pull(struct archive *a, void *ctx, const void **data)
 
     *data = m->in;
     if (got < 0 || (!m->file_size && keep_tail(m, m->in, (size_t)got, &m->below_error))) {
-        archive_set_error(a, EIO, "read error");
+        m->la.archive_set_error(a, EIO, "read error");
         return -1;
     }
     return got;
@@ -67,20 +67,20 @@ static la_int64_t seek(struct archive *a, void *ctx, la_int64_t offset, int when
     m->file->head_at = m->file->head_len;
     if (at < 0) {
         err_sys(&m->below_error, ERR_IO, "cannot seek in '%s'", m->file->name);
-        archive_set_error(a, EIO, "seek error");
+        m->la.archive_set_error(a, EIO, "seek error");
     }
     return at;
 }
 
 static int failed(struct members *m, struct err *e)
 {
-    const char *why = archive_error_string(m->archive);
+    const char *why = m->la.archive_error_string(m->archive);
     const char *kind = m->kind == FEED_ZIP ? "zip" : "tar";
 
     if (m->below_error.code)
         return err_set(e, m->below_error.code, "%s", m->below_error.text);
     /* libarchive is silent where it could not even keep its message. */
-    if (archive_errno(m->archive) == ENOMEM || !why)
+    if (m->la.archive_errno(m->archive) == ENOMEM || !why)
         return err_set(e, ERR_INTERNAL, "%s: out of memory in libarchive", m->file->name);
     if (m->path)
         return err_set(e, ERR_DATA, "%s(%s): the %s archive is damaged or cut (%s)",
@@ -102,29 +102,32 @@ static uint64_t searchable(const struct members *m)
 
 static int open_archive(struct members *m, struct err *e)
 {
-    struct archive *a = m->archive = archive_read_new();
+    struct archive *a;
     int rc;
 
-    m->entry = a ? archive_entry_new() : NULL;
+    if (libarchive_load(&m->la, e))
+        return -1;
+    a = m->archive = m->la.archive_read_new();
+    m->entry = a ? m->la.archive_entry_new() : NULL;
     if (!m->entry)
         return err_oom(e, "archive reader", sizeof *m);
     m->file_size = searchable(m);
     /* A zip that can be searched is read by its central directory alone: one that was cut
        has none, and is not read by guessing. */
     if (m->kind == FEED_TAR)
-        rc = archive_read_support_format_tar(a);
+        rc = m->la.archive_read_support_format_tar(a);
     else if (m->file_size)
-        rc = archive_read_support_format_zip_seekable(a);
+        rc = m->la.archive_read_support_format_zip_seekable(a);
     else
-        rc = archive_read_support_format_zip_streamable(a);
+        rc = m->la.archive_read_support_format_zip_streamable(a);
     if (rc == ARCHIVE_OK)
-        rc = archive_read_set_read_callback(a, pull);
+        rc = m->la.archive_read_set_read_callback(a, pull);
     if (rc == ARCHIVE_OK && m->file_size)
-        rc = archive_read_set_seek_callback(a, seek);
+        rc = m->la.archive_read_set_seek_callback(a, seek);
     if (rc == ARCHIVE_OK)
-        rc = archive_read_set_callback_data(a, m);
+        rc = m->la.archive_read_set_callback_data(a, m);
     if (rc == ARCHIVE_OK)
-        rc = archive_read_open1(a);
+        rc = m->la.archive_read_open1(a);
     return rc == ARCHIVE_OK ? 0 : failed(m, e);
 }
 
@@ -232,8 +235,8 @@ static int finish(struct members *m, struct err *e)
 /* Whether the entry is one to be read; 1, 0, or -1 and *e.  m->path is its path. */
 static int wanted(struct members *m, struct archive_entry *entry, struct err *e)
 {
-    const __LA_MODE_T type = archive_entry_filetype(entry);
-    const bool link = archive_entry_hardlink(entry) || type == AE_IFLNK;
+    const __LA_MODE_T type = m->la.archive_entry_filetype(entry);
+    const bool link = m->la.archive_entry_hardlink(entry) || type == AE_IFLNK;
     const bool match = !m->limits.glob || fnmatch(m->limits.glob, m->path, 0) == 0;
 
     if (type == AE_IFDIR && !link)
@@ -249,11 +252,11 @@ static int wanted(struct members *m, struct archive_entry *entry, struct err *e)
         return -1;
     if (!match)
         return 0;
-    if (archive_entry_is_encrypted(entry) > 0)
+    if (m->la.archive_entry_is_encrypted(entry) > 0)
         return err_set(e, ERR_DATA, "%s(%s): it is encrypted; decrypt the archive first",
                        m->file->name, m->path);
-    if (archive_entry_size_is_set(entry) &&
-        (uint64_t)archive_entry_size(entry) > m->limits.max_bytes)
+    if (m->la.archive_entry_size_is_set(entry) &&
+        (uint64_t)m->la.archive_entry_size(entry) > m->limits.max_bytes)
         return err_set(e, ERR_DATA,
                        "%s(%s): larger than %llu bytes; --max-member-bytes N raises the limit",
                        m->file->name, m->path, (unsigned long long)m->limits.max_bytes);
@@ -262,11 +265,11 @@ static int wanted(struct members *m, struct archive_entry *entry, struct err *e)
 
 static int set_path(struct members *m, struct archive_entry *entry, struct err *e)
 {
-    const char *path = archive_entry_pathname(entry);
+    const char *path = m->la.archive_entry_pathname(entry);
 
     /* In the C locale libarchive has some names only as UTF-8. */
     if (!path)
-        path = archive_entry_pathname_utf8(entry);
+        path = m->la.archive_entry_pathname_utf8(entry);
     free(m->path);
     m->path = mem_dup(path ? path : "?", e);
     return m->path ? 0 : -1;
@@ -276,7 +279,7 @@ int members_next(struct members *m, struct err *e)
 {
     for (;;) {
         struct archive_entry *entry = m->entry;
-        const int rc = archive_read_next_header2(m->archive, entry);
+        const int rc = m->la.archive_read_next_header2(m->archive, entry);
         int use;
 
         if (rc == ARCHIVE_EOF)
@@ -308,7 +311,7 @@ const char *members_path(const struct members *m)
 
 ssize_t members_read(struct members *m, void *data, size_t n, struct err *e)
 {
-    const la_ssize_t got = archive_read_data(m->archive, data, n);
+    const la_ssize_t got = m->la.archive_read_data(m->archive, data, n);
 
     if (got < 0)
         return failed(m, e);
@@ -329,8 +332,10 @@ void members_close(struct members *m)
 {
     if (!m)
         return;
-    archive_read_free(m->archive);
-    archive_entry_free(m->entry);
+    if (m->archive)
+        m->la.archive_read_free(m->archive);
+    if (m->entry)
+        m->la.archive_entry_free(m->entry);
     feed_close(m->from);
     buf_free(&m->seen);
     buf_free(&m->tail);

@@ -16,12 +16,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
-#include <unistd.h>
-
-/* Of the statistics: labels that are told apart, and texts that copies are looked for of. */
-enum { MOST_LABELS = 1 << 16, MOST_TEXTS = 1 << 20 };
 
 /*
  * Bytes in flight (chunks, and the ids that they may become) beyond which reading waits; one job
@@ -32,8 +27,11 @@ enum { FLIGHT = 24 << 20, LARGE = 1 << 20, LARGE_IDS = 1 << 18, MOST_THREADS = 1
 /* Jobs beyond one a thread: so far a thread may be ahead of the one whose turn it is. */
 enum { AHEAD = 4 };
 
-/* Bytes for all encoders' memories of words; one encoder has at most half of it. */
-enum { MEMOS = 32 << 20 };
+/*
+ * Bytes for all encoders' memories of words; one encoder has at most half of it.  It starts with
+ * a small one, since pages of a large one take longer than the words of a short input.
+ */
+enum { MEMOS = 32 << 20, FIRST_MEMO = 1 << 20, SHORT_INPUT = 1 << 20 };
 
 /* Of an id and its start; a byte of text becomes one at most. */
 enum { ID_BYTES = 5 };
@@ -49,13 +47,20 @@ struct job {
     struct unkwords unknown; /* for the statistics */
 };
 
+/* Of one thread: what it remembers of words stays in its core's cache. */
+struct coder {
+    struct encoder *encoder;
+    size_t bytes; /* of text that were encoded with the first memory */
+};
+
 struct line {
     struct records *in;
     struct toks_writer *out;
     struct tokenize_report *report;
     const struct template *template;
     const struct tokenize_options *o;
-    struct encoder **encoder;  /* of each thread */
+    struct coder *coder;       /* (threads) */
+    size_t memo;               /* bytes of each encoder's memory of words */
     struct record_chunk first; /* read before the stream could be begun */
     bool have_first;
     pthread_mutex_t lock;
@@ -194,9 +199,13 @@ static uint64_t count_ids(const struct tok_ids *ids, uint32_t id)
 static int encode_job(void *ctx, void *job, int thread, struct err *e)
 {
     const struct line *l = ctx;
-    struct encoder *enc = l->encoder[thread];
+    struct coder *coder = &l->coder[thread];
+    struct encoder *enc = coder->encoder;
     struct job *j = job;
 
+    if (coder->bytes <= SHORT_INPUT && (coder->bytes += j->chunk.bytes.len) > SHORT_INPUT &&
+        encoder_memory(enc, l->memo, e))
+        return give_up(ctx);
     j->cleaned = (struct clean_counts){0};
     if (mem_grow(&j->end, &j->end_cap, 2 * j->chunk.n, sizeof *j->end, e) ||
         (l->o->clean && clean_chunk(l->o->clean, &j->scratch, &j->chunk, &j->cleaned, e)) ||
@@ -302,19 +311,17 @@ static void free_jobs(struct job *jobs, int n)
     free(jobs);
 }
 
-/* One for each thread: what it remembers of words stays in that core's cache. */
-static int make_encoders(struct line *l, const struct tokenizer *t, int n, struct err *e)
+static int make_coders(struct line *l, const struct tokenizer *t, int n, struct err *e)
 {
-    const size_t memo = n > 2 ? MEMOS / (size_t)n : MEMOS / 2;
-
-    l->encoder = mem_alloc((size_t)n, sizeof(struct encoder *), "encoders", e);
+    l->memo = n > 2 ? MEMOS / (size_t)n : MEMOS / 2;
+    l->coder = mem_alloc((size_t)n, sizeof *l->coder, "encoders", e);
     for (int i = 0; i < n; i++) {
-        struct encoder *enc = l->encoder ? encoder_new(t, e) : NULL;
+        struct encoder *enc = l->coder ? encoder_new(t, e) : NULL;
 
         if (!enc)
             return -1;
-        l->encoder[i] = enc;
-        if (encoder_memory(enc, memo, e))
+        l->coder[i].encoder = enc;
+        if (encoder_memory(enc, FIRST_MEMO, e))
             return -1;
         encoder_slack_behind(enc);
         encoder_limit(enc, l->most);
@@ -329,15 +336,15 @@ static int run(struct line *l, const struct tokenizer *t, int n, struct err *e)
     const int n_jobs = n > 1 ? n + AHEAD : 1;
     struct job *jobs = mem_alloc((size_t)n_jobs, sizeof *jobs, "jobs", e);
     void **list = jobs ? mem_alloc((size_t)n_jobs, sizeof *list, "jobs", e) : NULL;
-    int rc = list && make_encoders(l, t, n, e) == 0 ? 0 : -1;
+    int rc = list && make_coders(l, t, n, e) == 0 ? 0 : -1;
 
     for (int i = 0; list && i < n_jobs; i++)
         list[i] = &jobs[i];
     if (!rc)
         rc = par_pipeline(n, list, n_jobs, &stages, l, e);
-    for (int i = 0; l->encoder && i < n; i++)
-        encoder_free(l->encoder[i]);
-    free(l->encoder);
+    for (int i = 0; l->coder && i < n; i++)
+        encoder_free(l->coder[i].encoder);
+    free(l->coder);
     free_jobs(jobs, n_jobs);
     free(list);
     return rc;
@@ -431,62 +438,4 @@ int tokenize_header(struct toks_header *h, const struct tokenizer *t, const char
     h->tok_path = mem_dup(model, e);
     h->tok_name = mem_dupn(last, n - (size_t)(last - model), e);
     return h->tok_kind && h->tok_hash && h->tok_path && h->tok_name ? 0 : -1;
-}
-
-/* ---- the report ---- */
-
-int tokenize_stat(struct stream_stat *s, struct err *e)
-{
-    s->most_labels = MOST_LABELS;
-    s->most_texts = MOST_TEXTS;
-    s->unknown = topwords_new(e);
-    return s->unknown ? 0 : -1;
-}
-
-/* Line by line: a message has a bound. */
-static void say_table(const struct stream_stat *s, const struct toks_header *h, struct msg *m)
-{
-    const struct screen screen = screen_of(STDERR_FILENO);
-    struct buf table = {0};
-    struct err ignored = {0};
-
-    if (stat_table(s, h, NULL, &screen, &table, &ignored) == 0)
-        for (char *at = table.data, *end; (end = strchr(at, '\n')) != NULL; at = end + 1)
-            msg_plain(m, "%.*s", (int)(end - at), at);
-    buf_free(&table);
-}
-
-void tokenize_say(const struct tokenize_report *r, const struct stream_stat *s,
-                  const struct toks_header *h, struct msg *m)
-{
-    const double n = r->tokens ? (double)r->tokens : 1, mb = 1e-6 * (double)r->text_bytes;
-    const double real = r->seconds > 0 ? r->seconds : 1e-9;
-    struct rusage use;
-
-    if (r->invalid_utf8)
-        msg_warn(m, "%llu sequences that are not UTF-8 (or NUL) were read as U+FFFD; --invalid "
-                 "error says where the first is",
-                 (unsigned long long)r->invalid_utf8);
-    if (r->unk > r->tokens / 10)
-        msg_warn(m, "%.0f %% of the tokens are unknown to the tokenizer: is it the right one?",
-                 100 * (double)r->unk / n);
-    if (r->skipped)
-        msg_warn(m, "%llu records with what is not UTF-8 (or NUL) were left out",
-                 (unsigned long long)r->skipped);
-    if (r->clean.emptied)
-        msg_warn(m, "%llu of the texts have nothing left after --clean",
-                 (unsigned long long)r->clean.emptied);
-    if (m->level < MSG_VERBOSE)
-        return;
-    if (r->clean.changed)
-        msg_verbose(m, "--clean changed %llu of the texts", (unsigned long long)r->clean.changed);
-    getrusage(RUSAGE_SELF, &use);
-    msg_verbose(m, "%llu records, %llu tokens, %.4f %% unknown, %llu invalid UTF-8",
-                (unsigned long long)r->records, (unsigned long long)r->tokens,
-                100 * (double)r->unk / n, (unsigned long long)r->invalid_utf8);
-    if (s)
-        say_table(s, h, m);
-    msg_verbose(m, "real %.2f s, CPU %.2f s, peak memory %.0f MB; %.1f MB of text, %.1f MB/s, "
-                "%.2f million tokens/s", real, seconds(CLOCK_PROCESS_CPUTIME_ID),
-                (double)use.ru_maxrss / 1024, mb, mb / real, 1e-6 * (double)r->tokens / real);
 }

@@ -33,10 +33,19 @@ needed() {
     done
 }
 
+# What the programs load when they need it (lib/libarchive.c).
+late() {
+    path=$(${CC:-cc} -print-file-name=libarchive.so.13)
+    [ -f "$path" ] || fail "libarchive.so.13 is not there"
+    echo "$path"
+}
+
 # The closure of the programs and of the plug-in; ldd follows what libraries need in turn.
 libraries() {
+    late >"$work/late" || exit 1
     # shellcheck disable=SC2046
-    needed $(programs "$1") ${2:+"$2"} >"$work/needed" || exit 1
+    needed $(programs "$1") ${2:+"$2"} "$(cat "$work/late")" >"$work/needed" || exit 1
+    cat "$work/late" >>"$work/needed"
     sort -u "$work/needed" | while read -r path; do
         name=$(basename "$path")
         printf '%s\n' "$name" | grep -qE "$outside" || printf '%s\n' "$path"
