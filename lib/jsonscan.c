@@ -13,7 +13,7 @@
  * The first byte from p on that ends a stretch of a string: a quote, a backslash or a control
  * character; else `end`.  *all collects the highest bit of those before it.
  */
-static const char *stretch_end(const char *p, const char *end, unsigned *all)
+static inline const char *stretch_end(const char *p, const char *end, unsigned *all)
 {
 #if defined(__SSE2__)
     for (; end - p >= 16; p += 16) {
@@ -56,13 +56,6 @@ static int bad(const struct jsonscan *s, const char *what, struct err *e)
     return err_set(e, ERR_DATA, "'%s' is not JSON: line %zu: %s", s->name, line, what);
 }
 
-char jsonscan_peek(struct jsonscan *s)
-{
-    while (s->p < s->end && (*s->p == ' ' || *s->p == '\n' || *s->p == '\t' || *s->p == '\r'))
-        s->p++;
-    return s->p < s->end ? *s->p : '\0';
-}
-
 static int wanted(const struct jsonscan *s, char c, struct err *e)
 {
     const char what[] = {'\'', c, '\'', ' ', 'e', 'x', 'p', 'e', 'c', 't', 'e', 'd', '\0'};
@@ -80,12 +73,16 @@ int jsonscan_take(struct jsonscan *s, char c, struct err *e)
 
 int jsonscan_more(struct jsonscan *s, char close, bool *first, struct err *e)
 {
-    if (jsonscan_peek(s) == close && s->p < s->end) {
+    const char next = jsonscan_peek(s);
+
+    if (next == close && s->p < s->end) {
         s->p++;
         return 0;
     }
-    if (!*first && jsonscan_take(s, ',', e))
-        return -1;
+    if (*first || (next == ',' && s->p < s->end))
+        s->p += !*first;
+    else
+        return wanted(s, ',', e);
     *first = false;
     return 1;
 }
@@ -185,12 +182,14 @@ int jsonscan_string(struct jsonscan *s, const char **out, size_t *n, struct err 
 
 int jsonscan_number(struct jsonscan *s, uint64_t *out, struct err *e)
 {
-    const char *from;
+    uint64_t v = 0;
+    const char *from, *p;
 
     jsonscan_peek(s);
-    *out = 0;
-    for (from = s->p; s->p < s->end && *s->p >= '0' && *s->p <= '9'; s->p++)
-        *out = *out > UINT64_MAX / 16 ? *out : *out * 10 + (uint64_t)(*s->p - '0');
+    for (from = p = s->p; p < s->end && (uint8_t)(*p - '0') < 10; p++)
+        v = v > UINT64_MAX / 16 ? v : v * 10 + (uint64_t)(*p - '0');
+    s->p = p;
+    *out = v;
     if (s->p == from || (*from == '0' && s->p - from > 1) || *out > UINT64_MAX / 16 ||
         (s->p < s->end && (*s->p == '.' || *s->p == 'e' || *s->p == 'E')))
         return bad(s, "a number that is no id", e);
@@ -236,6 +235,11 @@ static bool digits(struct jsonscan *s, uint64_t *significand, bool fraction, int
     const char *from = s->p;
     bool full = *exponent > 0;
 
+    /* Most digits cannot make it too large. */
+    for (; !full && s->p < s->end && (uint8_t)(*s->p - '0') < 10 &&
+           *significand <= (UINT64_MAX - 9) / 10; s->p++)
+        *significand = *significand * 10 + (uint64_t)(*s->p - '0');
+    *exponent -= fraction ? s->p - from : 0;
     for (; s->p < s->end && *s->p >= '0' && *s->p <= '9'; s->p++) {
         const uint64_t d = (uint64_t)(*s->p - '0');
 
@@ -295,6 +299,15 @@ static int skip_string(struct jsonscan *s, struct err *e)
     return 0;
 }
 
+/* What is looked at in an object or array that is skipped. */
+static bool is_mark(char c)
+{
+    static const bool mark[256] = {['"'] = true, ['{'] = true, ['['] = true, ['}'] = true,
+                                   [']'] = true};
+
+    return mark[(uint8_t)c];
+}
+
 int jsonscan_skip(struct jsonscan *s, struct err *e)
 {
     size_t depth = 0;
@@ -313,7 +326,8 @@ int jsonscan_skip(struct jsonscan *s, struct err *e)
             depth--;
             s->p++;
         } else if (depth > 0) {
-            s->p++;
+            while (s->p < s->end && !is_mark(*s->p))
+                s->p++;
             continue;
         } else if (c == ',' || c == '}' || c == ']') {
             return 0;

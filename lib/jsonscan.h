@@ -21,7 +21,12 @@ void jsonscan_open(struct jsonscan *s, const char *text, size_t n, const char *n
 void jsonscan_close(struct jsonscan *s);
 
 /* The next character that is no blank, without taking it; 0 at the end. */
-char jsonscan_peek(struct jsonscan *s);
+static inline char jsonscan_peek(struct jsonscan *s)
+{
+    while (s->p < s->end && (*s->p == ' ' || *s->p == '\n' || *s->p == '\t' || *s->p == '\r'))
+        s->p++;
+    return s->p < s->end ? *s->p : '\0';
+}
 /* Takes character c; -1 and *e when another one is next. */
 int jsonscan_take(struct jsonscan *s, char c, struct err *e) MUST_USE;
 /*

@@ -111,10 +111,10 @@ static int merges_flush(struct merges *m, struct err *e)
     for (size_t i = 0; i < m->n; i++) {
         const char *left = m->text.data + m->pair[i].at, *right = left + m->pair[i].n_left;
 
-        query[TOKENS * i] = (struct vocab_query){left, m->pair[i].n_left, 0, 0};
-        query[TOKENS * i + 1] = (struct vocab_query){right, m->pair[i].n_right, 0, 0};
+        query[TOKENS * i] = (struct vocab_query){left, m->pair[i].n_left, 0};
+        query[TOKENS * i + 1] = (struct vocab_query){right, m->pair[i].n_right, 0};
         query[TOKENS * i + 2] = (struct vocab_query){right + m->pair[i].n_right,
-                                                     m->pair[i].n_both, 0, 0};
+                                                     m->pair[i].n_both, 0};
     }
     vocabmap_ids(&m->t->vocab, query, TOKENS * m->n);
     for (size_t i = 0; i < m->n; i++)
@@ -141,15 +141,22 @@ static int merges_add(struct merges *m, const char *left, size_t n_left, const c
     /* The prefix of inner tokens is not within others. */
     const size_t prefix = m->t->chars.prefix ? strlen(m->t->chars.prefix) : 0;
     const size_t cut = prefix < n_right ? prefix : n_right;
+    const size_t both = n_left + n_right - cut, need = n_left + n_right + both + VOCAB_SLACK;
+    char *to;
 
+    if (need >= m->text.cap - m->text.len && buf_reserve(&m->text, need, e))
+        return -1;
+    to = m->text.data + m->text.len;
+    memcpy(to, left, n_left);
+    memcpy(to + n_left, right, n_right);
+    memcpy(to + n_left + n_right, left, n_left);
+    memcpy(to + 2 * n_left + n_right, right + cut, n_right - cut);
     m->pair[m->n].at = m->text.len;
     m->pair[m->n].n_left = n_left;
     m->pair[m->n].n_right = n_right;
-    m->pair[m->n].n_both = n_left + n_right - cut;
+    m->pair[m->n].n_both = both;
     m->pair[m->n].line = line;
-    if (buf_add(&m->text, left, n_left, e) || buf_add(&m->text, right, n_right, e) ||
-        buf_add(&m->text, left, n_left, e) || buf_add(&m->text, right + cut, n_right - cut, e))
-        return -1;
+    m->text.len += n_left + n_right + both;
     return ++m->n == TOGETHER ? merges_flush(m, e) : 0;
 }
 
@@ -198,14 +205,26 @@ static int read_merge(struct merges *m, struct jsonscan *s, struct buf *left, st
     return merges_add(m, left->data, left->len, p, n, 0, e);
 }
 
+/* How often a byte is in a text; short stretches are counted in bytes, many at a time. */
+static size_t count_bytes(const char *p, size_t n, char byte)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < n;) {
+        const size_t end = n - i < 128 ? n : i + 128;
+        uint8_t some = 0;
+
+        for (; i < end; i++)
+            some = (uint8_t)(some + (p[i] == byte));
+        count += some;
+    }
+    return count;
+}
+
 /* Number of merges in a list: that of the strings, or half of it for pairs; at least so. */
 static size_t count_merges(const struct jsonscan *s)
 {
-    size_t quotes = 0;
-
-    for (const char *p = s->p; p < s->end; p++)
-        quotes += *p == '"';
-    return quotes / 2 + 1;
+    return count_bytes(s->p, (size_t)(s->end - s->p), '"') / 2 + 1;
 }
 
 int tokrules_merges(struct tokenizer *t, struct jsonscan *s, struct err *e)
@@ -267,16 +286,14 @@ int tokrules_vocab_txt(struct tokenizer *t, const char *path, struct err *e)
 int tokrules_merges_txt(struct tokenizer *t, const char *path, struct err *e)
 {
     struct merges m = {.t = t, .name = path};
-    size_t n, n_left, lines = 1;
+    size_t n, n_left;
     char *text = io_slurp(path, FILE_MAX, &n, e);
     uint32_t line = 0;
     int rc;
 
     if (!text)
         return -1;
-    for (size_t i = 0; i < n; i++)
-        lines += text[i] == '\n';
-    rc = bpe_init(&t->bpe, &t->vocab, lines, e);
+    rc = bpe_init(&t->bpe, &t->vocab, count_bytes(text, n, '\n') + 1, e);
     for (size_t at = 0; rc == 0 && at < n;) {
         const char *end = memchr(text + at, '\n', n - at), *p = text + at;
         size_t len = end ? (size_t)(end - p) : n - at;

@@ -9,12 +9,15 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 enum {
     KEY = 7,     /* bytes compared at once */
     SMALL = 64,  /* strings that are sorted by insertion */
     LOWEST = 256, /* places below it stay empty, so that no base is negative */
     NODES_MAX = 1 << 30,
+    PAGE = 4096,
+    LARGE = 2 << 20,
     AHEAD = 8,   /* strings that are fetched before they are needed */
     PATIENCE = 4 /* words of the map that a search may pass before the next one starts later */
 };
@@ -52,15 +55,37 @@ struct builder {
     size_t low, far;     /* where a free place, and one for a family, is looked for from */
 };
 
+/* Zeros; in large pages where the system has them, since they are looked at all over. */
+static void *make(size_t n, size_t size, struct err *e)
+{
+    void *p = mem_alloc(n, size, "trie", e);
+
+    if (p && n * size >= LARGE) {
+        const uintptr_t at = ((uintptr_t)p + PAGE - 1) / PAGE * PAGE;
+
+        (void)madvise((void *)at, n * size - PAGE, MADV_HUGEPAGE);
+    }
+    return p;
+}
+
 /* Up to eight bytes, the first in the highest place; zeros where there are fewer. */
 static uint64_t load(const char *p, size_t n)
 {
     uint64_t v = 0;
 
-    if (n >= 8)
+    if (n >= 8) {
         memcpy(&v, p, 8);
-    for (size_t i = 0; n < 8 && i < n; i++)
-        v |= (uint64_t)(uint8_t)p[i] << 8 * i;
+    } else if (n >= 4) {
+        uint32_t first, last; /* which overlap */
+
+        memcpy(&first, p, 4);
+        memcpy(&last, p + n - 4, 4);
+        v = first | (uint64_t)last << 8 * (n - 4);
+    } else if (n) {
+        const uint8_t *u = (const uint8_t *)p;
+
+        v = u[0] | (uint64_t)u[n / 2] << 8 * (n / 2) | (uint64_t)u[n - 1] << 8 * (n - 1);
+    }
     return __builtin_bswap64(v);
 }
 
@@ -140,8 +165,11 @@ static int sort_range(struct builder *b, const struct range *r, struct err *e)
     struct sorted *at = b->at + r->lo;
     size_t from = 0;
 
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
+        if (i + AHEAD < n)
+            __builtin_prefetch(b->entry[at[i + AHEAD].entry].bytes + r->depth);
         at[i].key = key_of(&b->entry[at[i].entry], r->depth);
+    }
     if (n <= SMALL)
         insertion_sort(at, n);
     else
@@ -183,8 +211,8 @@ static int line_up(struct builder *b, size_t bytes, struct err *e)
 {
     size_t at = 0;
 
-    b->string = mem_alloc(b->n, sizeof *b->string, "trie", e);
-    b->text = b->string ? mem_alloc(bytes, 1, "trie", e) : NULL;
+    b->string = make(b->n, sizeof *b->string, e);
+    b->text = b->string ? make(bytes, 1, e) : NULL;
     if (!b->text)
         return -1;
     for (size_t i = 0; i < b->n; i++) {
@@ -208,10 +236,10 @@ static int first_room(struct builder *b, size_t places, struct err *e)
 {
     struct trie *t = b->trie;
 
-    t->node = mem_alloc(places, sizeof *t->node, "trie", e);
-    t->value = mem_alloc(places, sizeof *t->value, "trie", e);
+    t->node = make(places, sizeof *t->node, e);
+    t->value = make(places, sizeof *t->value, e);
     b->used_room = places / 64 + 16;
-    b->used = mem_alloc(b->used_room, sizeof *b->used, "trie", e);
+    b->used = make(b->used_room, sizeof *b->used, e);
     b->room = b->value_room = places;
     return t->node && t->value && b->used ? 0 : -1;
 }
@@ -381,8 +409,8 @@ static int build(struct builder *b, struct err *e)
         bytes += b->entry[i].len;
     if (bytes + b->n >= NODES_MAX)
         return err_set(e, ERR_DATA, "the vocabulary is too large");
-    b->at = mem_alloc(2 * b->n, sizeof *b->at, "trie", e);
-    b->common = b->at ? mem_alloc(b->n, sizeof *b->common, "trie", e) : NULL;
+    b->at = make(2 * b->n, sizeof *b->at, e);
+    b->common = b->at ? make(b->n, sizeof *b->common, e) : NULL;
     if (!b->common)
         return -1;
     b->other = b->at + b->n;

@@ -15,70 +15,86 @@ void vocabmap_free(struct vocabmap *v)
     *v = (struct vocabmap){0};
 }
 
-/* How many tokens are fetched together. */
-enum { TOGETHER = 16 };
+/* How many tokens are fetched together, and the longest that are compared as two numbers. */
+enum { TOGETHER = 48, SHORT = VOCAB_SLACK };
+
+/* A token to be looked for. */
+struct wanted {
+    const char *token;
+    size_t len;
+    uint64_t part[2]; /* of a short one: its bytes, zeros behind them */
+    uint64_t hash;
+};
+
+/* The first n <= SHORT bytes at p, of which SHORT may be read, without a branch. */
+static inline void load_short(uint64_t part[2], const char *p, size_t n)
+{
+    static const uint64_t keep[4] = {UINT64_MAX, UINT64_MAX, 0, 0};
+    uint64_t mask[2];
+
+    memcpy(part, p, SHORT);
+    memcpy(mask, (const char *)keep + (SHORT - n), SHORT);
+    part[0] &= mask[0];
+    part[1] &= mask[1];
+}
+
+/* SHORT bytes may be read at `token`. */
+static inline struct wanted want(const char *token, size_t len)
+{
+    struct wanted w = {.token = token, .len = len};
+    uint64_t h;
+
+    if (len > SHORT) {
+        w.hash = XXH3_64bits(token, len);
+        return w;
+    }
+    load_short(w.part, token, len);
+    h = (w.part[0] ^ len * 0x9e3779b97f4a7c15u) * 0xff51afd7ed558ccdu;
+    h = (h ^ h >> 32 ^ w.part[1]) * 0xc4ceb9fe1a85ec53u;
+    h = (h ^ h >> 29) * 0x9e3779b97f4a7c15u;
+    w.hash = h ^ h >> 32;
+    return w;
+}
 
 static size_t first_slot(const struct vocabmap *v, uint64_t hash)
 {
     return (size_t)hash & (v->slots - 1);
 }
 
-static bool same_eight(const char *a, const char *b)
+static inline bool holds(const struct vocabmap *v, const struct vocab_token *t,
+                         const struct wanted *w)
 {
-    uint64_t x, y;
+    const char *p = v->bytes.data + t->at;
+    uint64_t part[2];
 
-    memcpy(&x, a, 8);
-    memcpy(&y, b, 8);
-    return x == y;
-}
-
-static bool same_four(const char *a, const char *b)
-{
-    uint32_t x, y;
-
-    memcpy(&x, a, 4);
-    memcpy(&y, b, 4);
-    return x == y;
-}
-
-/* Most tokens are short: a call of memcmp would take longer than the looks do, which overlap. */
-static bool same(const char *a, const char *b, size_t n)
-{
-    if (n > 16)
-        return memcmp(a, b, n) == 0;
-    if (n >= 8)
-        return same_eight(a, b) && same_eight(a + n - 8, b + n - 8);
-    if (n >= 4)
-        return same_four(a, b) && same_four(a + n - 4, b + n - 4);
-    return n == 0 || (a[0] == b[0] && a[n / 2] == b[n / 2] && a[n - 1] == b[n - 1]);
+    if (t->len != w->len)
+        return false;
+    if (w->len > SHORT)
+        return memcmp(p, w->token, w->len) == 0;
+    load_short(part, p, w->len);
+    return ((part[0] ^ w->part[0]) | (part[1] ^ w->part[1])) == 0;
 }
 
 /* The slot of a token: the one that holds it, or the free one where it belongs. */
-static struct vocab_slot *place_hash(const struct vocabmap *v, const char *token, size_t len,
-                                     uint64_t hash, uint32_t *tag)
+static inline struct vocab_slot *place(const struct vocabmap *v, const struct wanted *w)
 {
-    size_t i = first_slot(v, hash);
+    const uint32_t tag = (uint32_t)(w->hash >> 32);
+    size_t i = first_slot(v, w->hash);
 
-    *tag = (uint32_t)(hash >> 32);
-    for (; v->slot[i].id; i = (i + 1) & (v->slots - 1)) {
-        const struct vocab_token *t = &v->token[v->slot[i].id - 1];
-
-        if (v->slot[i].tag == *tag && t->len == len && same(v->bytes.data + t->at, token, len))
+    for (; v->slot[i].id; i = (i + 1) & (v->slots - 1))
+        if (v->slot[i].tag == tag && holds(v, &v->token[v->slot[i].id - 1], w))
             break;
-    }
     return &v->slot[i];
 }
 
-static struct vocab_slot *place(const struct vocabmap *v, const char *token, size_t len,
-                                uint32_t *tag)
+static struct wanted want_id(const struct vocabmap *v, uint32_t id)
 {
-    return place_hash(v, token, len, XXH3_64bits(token, len), tag);
+    return want(v->bytes.data + v->token[id].at, v->token[id].len);
 }
 
 static int set_slots(struct vocabmap *v, size_t slots, struct err *e)
 {
     const struct vocabmap old = *v;
-    uint32_t tag;
 
     v->slot = mem_alloc(slots, sizeof *v->slot, "vocabulary", e);
     if (!v->slot) {
@@ -88,9 +104,9 @@ static int set_slots(struct vocabmap *v, size_t slots, struct err *e)
     v->slots = slots;
     for (size_t i = 0; i < old.slots; i++) {
         if (old.slot[i].id) {
-            const struct vocab_token *t = &v->token[old.slot[i].id - 1];
+            const struct wanted w = want_id(v, old.slot[i].id - 1);
 
-            *place(v, v->bytes.data + t->at, t->len, &tag) = old.slot[i];
+            *place(v, &w) = old.slot[i];
         }
     }
     free(old.slot);
@@ -103,71 +119,89 @@ int vocabmap_reserve(struct vocabmap *v, size_t n, struct err *e)
         return 0;
     return mem_grow(&v->token, &v->cap, n, sizeof *v->token, e) ||
                    mem_grow(&v->added, &v->added_cap, n, sizeof *v->added, e) ||
-                   buf_reserve(&v->bytes, n * 8, e)
+                   buf_reserve(&v->bytes, n * 8 + SHORT, e)
                ? -1
                : 0;
 }
 
-/* Takes over a token whose slot is known. */
-static void settle(struct vocabmap *v, struct vocab_slot *slot, uint32_t tag, uint32_t id)
+/* Makes an id that of its token. */
+static void settle(struct vocabmap *v, const struct wanted *w, uint32_t id)
 {
+    struct vocab_slot *slot = place(v, w);
+
     if (!slot->id)
         v->entries++;
     else if (!v->keep_spelling)
         v->token[slot->id - 1].len = VOCAB_UNUSED;
-    *slot = (struct vocab_slot){tag, id + 1};
+    *slot = (struct vocab_slot){(uint32_t)(w->hash >> 32), id + 1};
+}
+
+/* Room for one more; what is there already needs no call. */
+static inline int add_room(struct vocabmap *v, size_t len, size_t id, struct err *e)
+{
+    const size_t need = len + 1 + SHORT;
+
+    if ((id >= v->cap && mem_grow(&v->token, &v->cap, id + 1, sizeof *v->token, e)) ||
+        (v->n_added == v->added_cap &&
+         mem_grow(&v->added, &v->added_cap, v->n_added + 1, sizeof *v->added, e)) ||
+        (need >= v->bytes.cap - v->bytes.len && buf_reserve(&v->bytes, need, e)))
+        return -1;
+    for (; v->size <= id; v->size++)
+        v->token[v->size] = (struct vocab_token){0, VOCAB_UNUSED};
+    return 0;
+}
+
+static bool is_token(const struct vocabmap *v, size_t id, const char *token, size_t len)
+{
+    return v->token[id].len == len && memcmp(v->bytes.data + v->token[id].at, token, len) == 0;
 }
 
 int vocabmap_add(struct vocabmap *v, const char *token, size_t len, uint64_t id, struct err *e)
 {
+    char *to;
+
     if (id > VOCAB_MAX_ID)
         return err_set(e, ERR_DATA, "token id %llu is over the limit of %d",
                        (unsigned long long)id, VOCAB_MAX_ID);
     if (len >= UINT32_MAX / 2 || v->bytes.len >= UINT32_MAX / 2)
         return err_set(e, ERR_DATA, "a vocabulary of more than 2 GiB");
-    if (mem_grow(&v->token, &v->cap, (size_t)id + 1, sizeof *v->token, e) ||
-        mem_grow(&v->added, &v->added_cap, v->n_added + 1, sizeof *v->added, e) ||
-        buf_reserve(&v->bytes, len + 1, e))
+    if (add_room(v, len, (size_t)id, e))
         return -1;
-    for (; v->size <= id; v->size++)
-        v->token[v->size] = (struct vocab_token){0, VOCAB_UNUSED};
-    /* An id is free again when its token got another one meanwhile. */
-    if (v->token[id].len != VOCAB_UNUSED && vocabmap_index(v, e))
-        return -1;
-    if (v->token[id].len == len && memcmp(v->bytes.data + v->token[id].at, token, len) == 0)
-        return 0;
-    if (v->token[id].len != VOCAB_UNUSED)
-        return err_set(e, ERR_DATA, "two tokens have the id %llu", (unsigned long long)id);
+    if (v->token[id].len != VOCAB_UNUSED) {
+        /* It is free again when its token got another one meanwhile. */
+        if (vocabmap_index(v, e))
+            return -1;
+        if (is_token(v, (size_t)id, token, len))
+            return 0;
+        if (v->token[id].len != VOCAB_UNUSED)
+            return err_set(e, ERR_DATA, "two tokens have the id %llu", (unsigned long long)id);
+    }
     v->token[id] = (struct vocab_token){(uint32_t)v->bytes.len, (uint32_t)len};
     v->added[v->n_added++] = (uint32_t)id;
-    return buf_add(&v->bytes, token, len, e) || buf_putc(&v->bytes, '\0', e) ? -1 : 0;
+    to = v->bytes.data + v->bytes.len;
+    if (len)
+        memcpy(to, token, len);
+    to[len] = '\0';
+    v->bytes.len += len + 1;
+    return 0;
 }
 
 int vocabmap_index(struct vocabmap *v, struct err *e)
 {
     const size_t n = v->n_added;
     size_t slots = v->slots ? v->slots : 64;
-    uint64_t hash[TOGETHER];
+    struct wanted w[TOGETHER];
 
     while (slots < (v->entries + n) * 2)
         slots *= 2;
     if (slots > v->slots && set_slots(v, slots, e))
         return -1;
     for (size_t i = 0; i < n + TOGETHER; i++) {
-        if (i >= TOGETHER) {
-            const uint32_t id = v->added[i - TOGETHER];
-            const struct vocab_token *t = &v->token[id];
-            uint32_t tag;
-            struct vocab_slot *slot = place_hash(v, v->bytes.data + t->at, t->len,
-                                                 hash[i % TOGETHER], &tag);
-
-            settle(v, slot, tag, id);
-        }
+        if (i >= TOGETHER)
+            settle(v, &w[i % TOGETHER], v->added[i - TOGETHER]);
         if (i < n) {
-            const struct vocab_token *t = &v->token[v->added[i]];
-
-            hash[i % TOGETHER] = XXH3_64bits(v->bytes.data + t->at, t->len);
-            __builtin_prefetch(&v->slot[first_slot(v, hash[i % TOGETHER])], 1);
+            w[i % TOGETHER] = want_id(v, v->added[i]);
+            __builtin_prefetch(&v->slot[first_slot(v, w[i % TOGETHER].hash)], 1);
         }
     }
     v->n_added = 0;
@@ -179,36 +213,53 @@ int vocabmap_put(struct vocabmap *v, const char *token, size_t len, uint64_t id,
     return vocabmap_add(v, token, len, id, e) || vocabmap_index(v, e) ? -1 : 0;
 }
 
-void vocabmap_ids(const struct vocabmap *v, struct vocab_query *query, size_t n)
+/* The same of up to TOGETHER tokens. */
+static void find_together(const struct vocabmap *v, struct vocab_query *query, size_t n)
 {
-    uint32_t tag;
+    struct wanted w[TOGETHER];
 
     /* What a look-up needs one after the other is fetched for all of them at a time. */
     for (size_t i = 0; i < n; i++) {
-        query[i].id = -1;
-        query[i].hash = XXH3_64bits(query[i].token, query[i].len);
-        if (v->slots)
-            __builtin_prefetch(&v->slot[first_slot(v, query[i].hash)]);
+        w[i] = want(query[i].token, query[i].len);
+        __builtin_prefetch(&v->slot[first_slot(v, w[i].hash)]);
     }
-    for (int step = 0; v->slots && step < 2; step++)
+    for (int step = 0; step < 2; step++)
         for (size_t i = 0; i < n; i++) {
-            const uint32_t id = v->slot[first_slot(v, query[i].hash)].id;
+            const uint32_t id = v->slot[first_slot(v, w[i].hash)].id;
 
             if (id && step == 0)
                 __builtin_prefetch(&v->token[id - 1]);
             else if (id)
                 __builtin_prefetch(v->bytes.data + v->token[id - 1].at);
         }
-    for (size_t i = 0; v->slots && i < n; i++)
-        query[i].id = (int64_t)place_hash(v, query[i].token, query[i].len, query[i].hash,
-                                          &tag)->id - 1;
+    for (size_t i = 0; i < n; i++)
+        query[i].id = (int64_t)place(v, &w[i])->id - 1;
+}
+
+void vocabmap_ids(const struct vocabmap *v, struct vocab_query *query, size_t n)
+{
+    for (size_t i = 0; i < n; i += TOGETHER) {
+        const size_t some = n - i < TOGETHER ? n - i : TOGETHER;
+
+        if (v->slots)
+            find_together(v, query + i, some);
+        else
+            for (size_t k = 0; k < some; k++)
+                query[i + k].id = -1;
+    }
 }
 
 int64_t vocabmap_id(const struct vocabmap *v, const char *token, size_t len)
 {
-    uint32_t tag;
+    char copy[SHORT] = {0};
+    struct wanted w;
 
-    return v->slots ? (int64_t)place(v, token, len, &tag)->id - 1 : -1;
+    if (!v->slots)
+        return -1;
+    if (len < SHORT && len)
+        memcpy(copy, token, len);
+    w = want(len < SHORT ? copy : token, len);
+    return (int64_t)place(v, &w)->id - 1;
 }
 
 const char *vocabmap_token(const struct vocabmap *v, uint32_t id, size_t *len)

@@ -61,11 +61,11 @@ int vocabmap_index(struct vocabmap *v, struct err *e) MUST_USE;
 /* The id of a token, or -1. */
 int64_t vocabmap_id(const struct vocabmap *v, const char *token, size_t len);
 /* The ids of n tokens, looked for together. */
+enum { VOCAB_SLACK = 16 };
 struct vocab_query {
-    const char *token;
+    const char *token; /* VOCAB_SLACK bytes may be read from it on, however long it is */
     size_t len;
-    uint64_t hash; /* set by vocabmap_ids, as is the id */
-    int64_t id;    /* or -1 */
+    int64_t id; /* set by vocabmap_ids; -1: there is none */
 };
 void vocabmap_ids(const struct vocabmap *v, struct vocab_query *query, size_t n);
 /* The token of an id and its length, or NULL. */
