@@ -2,15 +2,15 @@
 /*
  * adamw: the norm of the gradient and the update, each one pass over the flat buffers.
  *
- * Up to MAX_RUNS runs go into one launch (more of them into more).  They are cut into chunks of CHUNK floats, a
- * block each; of rows that were never touched only the parameters are looked at, and only
- * where they decay.
+ * Up to MAX_RUNS runs go into one launch (more of them into more).  They are cut into
+ * chunks of CHUNK floats, a block each; of rows that were never touched only the
+ * parameters are looked at, and only where they decay.
  */
 #include "common.cuh"
 
 #include <math.h>
 
-constexpr int MAX_RUNS = 8, CHUNK = 4096, RUN_THREADS = 256, SUM_THREADS = 512;
+constexpr int MAX_RUNS = 8, CHUNK = 16384, RUN_THREADS = 256, SUM_THREADS = 512;
 
 struct run_part {
     int64_t at, n, chunks;
@@ -39,7 +39,10 @@ __device__ static inline const run_part &find_run(const run_list &l, int64_t *ch
 
 __device__ static inline bool is_touched(const run_part &r, int64_t i)
 {
-    return !r.touched || r.touched[i / r.cols];
+    if (!r.touched)
+        return true;
+    /* Dividing in 64 bits would take longer than the rest of a row that was not touched. */
+    return r.touched[r.n <= UINT32_MAX ? (uint32_t)i / (uint32_t)r.cols : i / r.cols];
 }
 
 /*
