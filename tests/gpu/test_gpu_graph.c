@@ -209,6 +209,10 @@ static void records_change_nothing(void)
             CHECK(run(&trials[i], "cuda", precisions[p], NULL, &usual) == 0);
             /* So few that records push each other out. */
             CHECK(run(&trials[i], "cuda", precisions[p], "5", &few) == 0);
+            printf("# %s, %s: %ld replays of %ld records, %ld kB; %ld products without cuBLASLt\n",
+                   trials[i].what, precisions[p], (long)usual.count.replays,
+                   (long)usual.count.records, (long)(usual.count.record_bytes >> 10),
+                   (long)usual.count.plain);
             CHECK_MSG(eager.count.replays == 0 && usual.count.replays >= 6 &&
                           few.count.replays > 0,
                       "%ld, %ld and %ld replays", (long)eager.count.replays,

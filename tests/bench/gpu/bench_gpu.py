@@ -204,7 +204,7 @@ def case_cola_job(setting):
     first = setting.path("start")
     run_ours(setting, "finetune", ["-q", "-m", model, "--init", "-f", "-o", first, "--max-steps", "0", stream], {})
     out = setting.path("ours")
-    options = ["-m", first, "-f", "-o", out, "--max-len", "64", "--batch", "32", "--lr", "2e-5", "--epochs", str(epochs),
+    options = ["-v", "-m", first, "-f", "-o", out, "--max-len", "64", "--batch", "32", "--lr", "2e-5", "--epochs", str(epochs),
                "--eval", "10%", stream]
     times = [run_ours(setting, "finetune", options, notes) for _ in range(setting.rounds)]
     if setting.torch:
