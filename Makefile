@@ -135,7 +135,7 @@ $(UNITS:%=$(O)/unit/%): $(O)/unit/%: $(O)/tests/unit/%.o $(unit_objects)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(LIBS_model)
 
 # They unpack the inputs that are kept; the tools load libarchive when they need it.
-$(patsubst %,$(O)/unit/test_%,fuzz_input fuzz_weights sentencepiece): LIBS_model += -larchive
+$(patsubst %,$(O)/unit/test_%,fuzz_input fuzz_tokenizer fuzz_weights sentencepiece): LIBS_model += -larchive
 
 units: $(UNITS:%=$(O)/unit/%) $(O)/faults/faults.so
 

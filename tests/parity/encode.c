@@ -6,7 +6,8 @@
  *     encode DIR --plain     the same with special tokens taken as text
  *     encode DIR --decode    frames of ids in, frames of text out (--skip: without specials)
  *     encode DIR --input N   frames of two texts in, frames of the ids and types of the whole
- *                            input of at most N places out (0: no limit); a first segment
+ *                            input of at most N places out (0: no limit; N tail: what is
+ *                            too long loses its start); a first segment
  *                            alone is followed by a frame of the one byte 0xff
  *     encode DIR --hash      prints the hash, the size and the template
  *
@@ -84,11 +85,10 @@ static int decode_all(const struct tokenizer *t, bool skip, struct err *e)
 
 /* One input of one or two texts; returns -1 when out of memory. */
 static int write_input(const struct tokenizer *t, struct tok_ids *a, struct tok_ids *b,
-                       int64_t max_len, struct err *e)
+                       const struct template_limit *limit, struct err *e)
 {
     const struct template *m = tokenizer_template(t);
     static const uint32_t none[1];
-    const struct template_limit limit = {max_len, -1};
     struct template_text first = {.ids = a->id, .n = a->n};
     struct template_text second = {.ids = b && b->id ? b->id : none, .n = b ? b->n : 0};
     const size_t most = first.n + second.n + (size_t)template_specials(m, b != NULL) + 1;
@@ -97,7 +97,7 @@ static int write_input(const struct tokenizer *t, struct tok_ids *a, struct tok_
 
     if (!ids)
         return -1;
-    template_keep(m, &limit, &first, b ? &second : NULL);
+    template_keep(m, limit, &first, b ? &second : NULL);
     n = template_fill(m, &first, b ? &second : NULL, ids, ids + most, NULL);
     write_frame(ids, sizeof *ids, n);
     write_frame(ids + most, sizeof *ids, n);
@@ -105,7 +105,8 @@ static int write_input(const struct tokenizer *t, struct tok_ids *a, struct tok_
     return 0;
 }
 
-static int input_all(const struct tokenizer *t, int64_t max_len, struct err *e)
+static int input_all(const struct tokenizer *t, const struct template_limit *limit,
+                     struct err *e)
 {
     struct encoder *enc = encoder_new(t, e);
     struct tok_ids a = {0}, b = {0};
@@ -119,7 +120,7 @@ static int input_all(const struct tokenizer *t, int64_t max_len, struct err *e)
         rc = encoder_encode(enc, in.data, in.len, &a, e) || read_frame(&in, 1, e) <= 0 ? -1 : 1;
         pair = rc > 0 && !(in.len == 1 && in.data[0] == (char)0xff);
         if (rc > 0 && ((pair && encoder_encode(enc, in.data, in.len, &b, e)) ||
-                       write_input(t, &a, pair ? &b : NULL, max_len, e)))
+                       write_input(t, &a, pair ? &b : NULL, limit, e)))
             rc = -1;
     }
     tok_ids_free(&a);
@@ -153,7 +154,10 @@ int main(int argc, char **argv)
     } else if (t && strcmp(mode, "--decode") == 0) {
         rc = decode_all(t, argc > 3, &e);
     } else if (t && strcmp(mode, "--input") == 0) {
-        rc = input_all(t, argc > 3 ? strtol(argv[3], NULL, 10) : 0, &e);
+        const struct template_limit limit = {argc > 3 ? strtol(argv[3], NULL, 10) : 0,
+                                             argc > 4 ? 0 : -1};
+
+        rc = input_all(t, &limit, &e);
     } else if (t) {
         rc = encode_all(t, strcmp(mode, "--plain") == 0, &e);
     }

@@ -321,20 +321,23 @@ def tiny_bpe(**options):
 # ---- whole inputs and decoding ----
 
 def inputs(name, d, t, texts, rng):
-    for limit in (0, 5, 6, 7, 16, 17, 64, 509, 512):
+    for limit, side in [(0, "right")] + [(n, s) for n in (5, 6, 7, 16, 17, 64, 509, 512)
+                                         for s in ("right", "left")]:
         pairs = [(a, rng.choice((None, b))) for a, b in zip(texts, reversed(texts))]
         if limit:
-            t.enable_truncation(limit, strategy="longest_first")
+            t.enable_truncation(limit, strategy="longest_first", direction=side)
         data = b"".join(frames([a.encode(), b"\xff" if b is None else b.encode()])
                         for a, b in pairs)
-        out = list(unframe(run(d, data, "--input", str(limit)), lambda n: 4 * n))
+        out = list(unframe(run(d, data, "--input", str(limit), *(["tail"] if side == "left" else [])),
+                           lambda n: 4 * n))
         bad = []
         for i, (a, b) in enumerate(pairs):
             e = t.encode(a) if b is None else t.encode(a, b)
             got = [list(struct.unpack(f"={len(x) // 4}i", x)) for x in out[2 * i:2 * i + 2]]
             if got != [e.ids, e.type_ids]:
                 bad.append((ascii(a[:60]), ascii(b and b[:60]), got, e.ids, e.type_ids))
-        report(f"{name}: whole inputs of {limit or 'any length'}", bad, len(pairs))
+        report(f"{name}: whole inputs of {limit or 'any length'}"
+               f"{', cut on the left' if side == 'left' else ''}", bad, len(pairs))
     t.no_truncation()
 
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The fuzz targets of the tokenizer, without a fuzzer: on the golden files and texts, and on
- * mutations of them, always the same ones.
+ * The fuzz targets of the tokenizer, without a fuzzer: on the golden files and texts, on
+ * mutations of them, always the same ones, and on what a fuzzer found worth keeping.
  */
 #include "../fuzz/fuzz_encode.c"
 #include "../fuzz/fuzz_tokenizer.c"
+#include "fuzz_kept.h"
 #include "io.h"
-#include "test.h"
 
 enum { ROUNDS = 1500 };
 
@@ -97,6 +97,16 @@ static void character_files(void)
     replay("tests/golden/tokenizer/suffix/tokenizer.json", ROUNDS, fuzz_tokenizer);
 }
 
+static void kept_files(void)
+{
+    fuzz_kept("tests/fuzz/tokenizer.tar.zst", fuzz_tokenizer);
+}
+
+static void kept_texts(void)
+{
+    fuzz_kept("tests/fuzz/encode.tar.zst", fuzz_encode);
+}
+
 /* Texts of random pieces, most of them hard. */
 static void texts(void)
 {
@@ -125,5 +135,7 @@ int main(void)
     RUN(unigram_files);
     RUN(character_files);
     RUN(texts);
+    RUN(kept_files);
+    RUN(kept_texts);
     return test_end();
 }
