@@ -40,7 +40,7 @@ static const char *const piece[] = {
     "\xf0\x9f\x98\x80", "\xf0\xa0\x80\x80", "\xe2\x84\xa2", "\xef\xac\x81", "\xef\xbc\xa1", "\xd9\xa1\xd9\xa2",
     "\xe2\x96\x81", "\xe2\x80\x99", "\xe1\xad\x84", "\xef\xa8\x8e", "[MASK]", "<mask>", "unbelievably",
     "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz"};
-enum { PIECES = sizeof piece / sizeof piece[0] };
+enum { PIECES = sizeof piece / sizeof piece[0], LONG_TEXT = 1 << 17 };
 
 /* A text of few kinds of pieces, so that runs of each come about. */
 static int random_text(struct buf *text, uint64_t *state, struct err *e)
@@ -113,7 +113,7 @@ static bool agree(const struct tokenizer *t, maker *make, size_t texts, uint64_t
         ok = copy && encoder_encode(fast, copy, text.len, &a, &e) == 0 &&
              encoder_encode(slow, copy, text.len, &b, &e) == 0 && same(&a, &b);
         if (!ok)
-            printf("# text %zu: '%.*s'\n", i, (int)text.len, text.data);
+            printf("# text %zu: '%.200s'\n", i, text.data);
         free(copy);
     }
     encoder_free(fast);
@@ -172,6 +172,37 @@ static void golden_tokenizers(void)
 
         snprintf(dir, sizeof dir, GOLDEN "%s", name[i]);
         CHECK(all_ways(dir, 4000));
+    }
+}
+
+/* One kind of piece again and again, or two by turns: what is not linear would not end. */
+static int long_text(struct buf *text, uint64_t *state, struct err *e)
+{
+    const char *const one = piece[below(state, PIECES)];
+    const char *const two = below(state, 2) ? piece[below(state, PIECES)] : one;
+    int rc = 0;
+
+    buf_reset(text);
+    for (size_t i = 0; text->len < LONG_TEXT && rc == 0; i++)
+        rc = buf_puts(text, i % 5 ? one : two, e);
+    return rc;
+}
+
+static void long_texts(void)
+{
+    static const char *const name[] = {"wordpiece", "bpe", "unigram"};
+
+    for (size_t i = 0; i < sizeof name / sizeof name[0]; i++) {
+        struct err e = {0};
+        char dir[64];
+        struct tokenizer *t;
+        bool ok;
+
+        snprintf(dir, sizeof dir, GOLDEN "%s", name[i]);
+        t = tokenizer_load(dir, &e);
+        ok = t && agree(t, long_text, 40, 9);
+        tokenizer_free(t);
+        CHECK_MSG(ok, "%s", dir);
     }
 }
 
@@ -292,6 +323,7 @@ int main(void)
 {
     RUN(instruction_sets);
     RUN(golden_tokenizers);
+    RUN(long_texts);
     RUN(merges_across_characters);
     if (io_exists(MODELS "minilm-l6/tokenizer.json"))
         RUN(real_tokenizers);
