@@ -149,6 +149,19 @@ WATCH(8)
 WATCH(16)
 EXPORTED void __tsan_read_range(void *p, size_t n) { watch(p, n, false); }
 EXPORTED void __tsan_write_range(void *p, size_t n) { watch(p, n, true); }
+/* clang has these for what gcc leaves alone. */
+EXPORTED void *__tsan_memcpy(void *to, const void *from, size_t n)
+{
+    return memcpy(to, from, n);
+}
+EXPORTED void *__tsan_memmove(void *to, const void *from, size_t n)
+{
+    return memmove(to, from, n);
+}
+EXPORTED void *__tsan_memset(void *to, int value, size_t n)
+{
+    return memset(to, value, n);
+}
 EXPORTED void __tsan_vptr_update(void **, void *) {}
 EXPORTED void __tsan_vptr_read(void **) {}
 EXPORTED void __tsan_func_entry(void *) {}

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-# What only the emulator can do: GPUs that are broken, full, old or not there.  tests/gpu/run.
+# What only the emulator can do: GPUs that are broken, full, old or not there, and kernels that
+# no GPU would bear (tests/emu/faults).  tests/gpu/run.
 load ../helper
 
 setup_file() {
@@ -108,4 +109,30 @@ no() {
             [[ $stderr != *"; 0 kinds"* ]]
         done
     done
+}
+
+# ---- kernels with a fault ----
+
+# refused NAME WORDS
+refused() {
+    run "${BERTUTILS_CUDA%/*}/faults" "$1"
+    echo "$1: $status $output"
+    [ "$status" -ne 0 ]
+    [[ $output == *"$2"* ]]
+}
+
+@test "a kernel without a fault runs" { "${BERTUTILS_CUDA%/*}/faults" none; }
+@test "shared memory: a barrier that is missing" {
+    refused race "nothing is between them"
+    refused warp-race "nothing is between them"
+    refused async "nothing is between them"
+}
+@test "shared memory: too far, too much" {
+    refused too-far "leaves the shared memory"
+    refused too-much "more shared memory than was asked for"
+}
+@test "accesses that are not aligned, of other memory, to one bank" {
+    refused not-aligned "misaligned"
+    refused foreign "not the device's memory"
+    refused banks "two rows in one bank"
 }
