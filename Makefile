@@ -213,7 +213,7 @@ check-gpu:
 	    tools units gpu-tests && BERTUTILS_BIN='$(abspath $(BIN))' \
 	    BERTUTILS_CUDA='$(abspath $(PLUGIN))' sh tests/gpu/run $(O)/unit $(O)/gpu
 # The same, the kernels compiled for the CPU; needs the CUDA headers, a C++ compiler and perl.
-# Some four minutes of a core; the tools need no second order of threads.
+# Some eight minutes of a core; the tools need no second order of threads.
 check-emu:
 	@$(MAKE) --no-print-directory -j$(JOBS) tools units gpu-tests
 	@CXX='$(CXX)' CC='$(CC)' CUDA_HOME='$(CUDA_HOME)' sh tests/emu/build $(O)/emu '$(BUILD_ID)'
