@@ -39,9 +39,10 @@ int tokjson_missing(const struct json_loader *l, const char *part, const char *t
 /* ---- model ---- */
 
 /* The id of the unknown token; a vocabulary without it does for texts that have only known words. */
-static int32_t unknown_id(const struct json_loader *l, const char *token)
+static int32_t unknown_id(const struct json_loader *l, const json_t *token)
 {
-    const int64_t id = token ? vocabmap_id(&l->t->vocab, token, strlen(token)) : -1;
+    const int64_t id =
+        vocabmap_id(&l->t->vocab, json_string_value(token), json_string_length(token));
 
     l->t->lacks_unk = id < 0;
     return id < 0 ? VOCAB_NO_ID : (int32_t)id;
@@ -52,13 +53,13 @@ static int load_wordpiece(const struct json_loader *l, const json_t *o)
     struct tokenizer *t = l->t;
     const json_t *prefix = json_object_get(o, "continuing_subword_prefix");
     const json_t *max = json_object_get(o, "max_input_chars_per_word");
-    const char *unk = json_string_value(json_object_get(o, "unk_token"));
+    const json_t *unk = json_object_get(o, "unk_token");
 
     t->model = TOK_WORDPIECE;
     t->prefix = mem_dup(json_is_string(prefix) ? json_string_value(prefix) : "##", l->e);
     if (!t->prefix)
         return -1;
-    if (!unk)
+    if (!json_is_string(unk))
         return tokjson_bad(l, "the model has no unk_token");
     if (max && json_whole(max, INT32_MAX) < 0)
         return tokjson_bad(l, "max_input_chars_per_word is no number");
@@ -80,7 +81,7 @@ static int load_bpe(const struct json_loader *l, const json_t *o)
 {
     struct tokenizer *t = l->t;
     const json_t *dropout = json_object_get(o, "dropout");
-    const char *unk = json_string_value(json_object_get(o, "unk_token"));
+    const json_t *unk = json_object_get(o, "unk_token");
     struct jsonscan s;
     int rc;
 
@@ -100,7 +101,9 @@ static int load_bpe(const struct json_loader *l, const json_t *o)
         return -1;
     t->bpe.whole = json_flag(o, "ignore_merges", false);
     t->bpe.fuse_unk = json_flag(o, "fuse_unk", false);
-    t->bpe.unk = unk ? unknown_id(l, unk) : -1;
+    if (unk && !json_is_null(unk) && !json_is_string(unk))
+        return tokjson_bad(l, "unk_token is no text");
+    t->bpe.unk = json_is_string(unk) ? unknown_id(l, unk) : -1;
     return 0;
 }
 
@@ -122,10 +125,10 @@ static int load_unigram(const struct json_loader *l, const json_t *o)
 static int load_words(const struct json_loader *l, const json_t *o)
 {
     struct tokenizer *t = l->t;
-    const char *unk = json_string_value(json_object_get(o, "unk_token"));
+    const json_t *unk = json_object_get(o, "unk_token");
 
     t->model = TOK_WORDS;
-    if (!unk)
+    if (!json_is_string(unk))
         return tokjson_bad(l, "the model has no unk_token");
     t->words_unk = unknown_id(l, unk);
     return 0;
