@@ -125,6 +125,20 @@ static bool wants_all(const struct run *s)
     return s->o->embed && strcmp(s->o->embed, "mean") == 0;
 }
 
+/* A GPU without room is refused before anything is taken, with what would help. */
+static int check_gpu(const struct run *s, const struct model_limits *l, struct err *e)
+{
+    const double bytes = (double)model_gpu_bytes(s->model, l) / 1e6;
+    const double room = (double)model_gpu_room(s->model) / 1e6;
+
+    if (room <= 0 || bytes <= room)
+        return 0;
+    return err_set(e, ERR_INTERNAL,
+                   "out of memory on the GPU: %.0f MB are wanted, %.0f MB can be had; a smaller "
+                   "--batch-tokens (now %zu) takes less",
+                   bytes, room, s->batch_tokens);
+}
+
 static int reserve(struct run *s, struct err *e)
 {
     const size_t rows = wants_all(s) ? s->batch_tokens : s->batch_sequences;
@@ -141,7 +155,7 @@ static int reserve(struct run *s, struct err *e)
                 (long long)model_parameters(s->model), s->config->n_labels,
                 (long long)s->limit.max_len,
                 (double)model_bytes(s->model, &limits) / (1 << 20));
-    if (model_reserve(s->model, &limits, e) ||
+    if (check_gpu(s, &limits, e) || model_reserve(s->model, &limits, e) ||
         batch_reserve(&s->batch, s->batch_tokens, s->batch_sequences, rows, 0, e))
         return -1;
     s->values = mem_alloc(s->batch_sequences * s->width, sizeof *s->values, "values", e);

@@ -88,6 +88,17 @@ no() {
     [ "$tried" = yes ]
 }
 
+@test "score without room on the GPU says what takes less, and that does" {
+    ft -q --device cuda -o cls
+    run --separate-stderr env EMU_MEMORY=80000000 score -m cls --device cuda \
+        --batch-tokens 1000000 -o s.tsv train.toks
+    [ "$status" -eq 70 ]
+    [[ $stderr == *"out of memory on the GPU"*"--batch-tokens (now 1000000)"* ]]
+    [ ! -e s.tsv ]
+    EMU_MEMORY=80000000 score -m cls --device cuda --batch-tokens 256 -o s.tsv train.toks
+    same "$(wc -l <s.tsv)" 201
+}
+
 @test "what was announced is never exceeded" {
     run --separate-stderr finetune -f -m weights --batch 64 --epochs 2 --eval 20% --device cuda \
         -o out train.toks
