@@ -128,12 +128,13 @@ static struct tokenizer *make(const json_t *c, struct err *e)
                                         "decoder", "added_tokens", "model"};
     const char *base = json_string_value(json_object_get(c, "base"));
     const json_t *decode = json_object_get(c, "decode");
-    json_t *root = base ? base_of(base) : json_object();
     struct tokenizer *t;
+    json_t *root;
     char *text;
 
     if (json_object_get(c, "files"))
         return from_files(json_object_get(c, "files"), e);
+    root = base ? base_of(base) : json_object();
     if (!root)
         return NULL;
     if (!base)
