@@ -119,20 +119,21 @@ mask(float (&s)[G][M][2][4], const head &h, const tile_at &t)
     }
 }
 
-/* Drops of the 16 queries from `query` the probabilities of the 16 keys from `place`. */
-__device__ static inline void drop_scores(float (&s)[2][4], const attn_arg &a,
+/* Drops of the 16 queries from `query` the probabilities p of the 16 keys from `place`. */
+__device__ static inline void drop_scores(uint32_t (&p)[4], const attn_arg &a,
                                           const head &h, int query, int place)
 {
     const uint32_t offset = query_offset(h, query + attn_draw_row(threadIdx.x % WARP));
 
 #pragma unroll
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 4; i += 2) {
         uint32_t w[4];
 
-        draw_words(w, h, offset, place + 8 * i);
+        draw_words(w, h, offset, place + 4 * i);
 #pragma unroll
-        for (int c = 0; c < 4; c++)
-            s[i][c] = w[c] < a.drop.threshold ? 0 : s[i][c];
+        for (int c = 0; c < 4; c += 2)
+            p[i + c / 2] &= (w[c] < a.drop.threshold ? 0 : 0xffffu) |
+                            (w[c + 1] < a.drop.threshold ? 0 : 0xffff0000u);
     }
 }
 
@@ -145,6 +146,7 @@ step(forward<D, M> &f, const attn_arg &a, const head &h, const bf16 *k, const bf
      const tile_at &t)
 {
     float s[G][M][2][4];
+    uint32_t p[G][M][4];
 
 #pragma unroll
     for (int g = 0; g < G; g++)
@@ -154,18 +156,16 @@ step(forward<D, M> &f, const attn_arg &a, const head &h, const bf16 *k, const bf
         mask(s, h, t);
     soften<D, M, G>(f, s, a.scale * LOG2E);
 #pragma unroll
+    for (int i = 0; i < G * M; i++)
+        as_operand(p[i / M][i % M], s[i / M][i % M][0], s[i / M][i % M][1]);
+#pragma unroll
     for (int g = 0; g < G; g++) {
-        uint32_t p[M][4];
-
         if (!FULL && 16 * g >= t.rows)
             continue;
 #pragma unroll
-        for (int m = 0; m < M; m++) {
-            if (DROP)
-                drop_scores(s[g][m], a, h, t.query + 16 * m, t.place + 16 * g);
-            as_operand(p[m], s[g][m][0], s[g][m][1]);
-        }
-        times_rows<D, M>(f.o, p, v + 16 * g * ROW_LD<D>);
+        for (int m = 0; DROP && m < M; m++)
+            drop_scores(p[g][m], a, h, t.query + 16 * m, t.place + 16 * g);
+        times_rows<D, M>(f.o, p[g], v + 16 * g * ROW_LD<D>);
     }
 }
 
@@ -249,7 +249,8 @@ static __global__ void __launch_bounds__(ATTN_THREADS, D <= 64 ? 4 - M : 1)
  * attn_head.
  */
 template <int D, bool DROP>
-static __global__ void __launch_bounds__(ATTN_THREADS) attn_short_kernel(const attn_arg a)
+static __global__ void __launch_bounds__(ATTN_THREADS, D <= 64 ? 3 : 1)
+    attn_short_kernel(const attn_arg a)
 {
     extern __shared__ __align__(16) char room[];
     const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
