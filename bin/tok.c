@@ -24,12 +24,14 @@ static int word_of(const char *word, const char *const *words)
     return i;
 }
 
-/* How the records are to be read. */
+/* How the records are to be read.  A few threads take larger turns at the input, so that they
+ * seldom meet there; many would take too much memory. */
 static struct records_options reading(const struct values *v)
 {
     static const char *const formats[] = {"auto", "tsv", "csv", "jsonl", "text", NULL};
     static const char *const headers[] = {"auto", "yes", "no", NULL};
     static const char *const invalid[] = {"replace", "error", "skip", NULL};
+    const int threads = opt_threads(&v->common);
 
     return (struct records_options){
         .format = (enum records_format)word_of(v->format, formats),
@@ -37,6 +39,7 @@ static struct records_options reading(const struct values *v)
         .invalid = (enum records_invalid)word_of(v->invalid, invalid),
         .text = v->text, .join = v->join, .pair = v->pair, .label = v->label,
         .weight = v->weight, .key = v->key, .member = v->member, .max_line = (size_t)v->max_line,
+        .chunk_bytes = threads > 1 && threads <= 4 ? 256 << 10 : 0,
         .max_members = (uint64_t)v->max_members, .max_ratio = (uint64_t)v->max_ratio,
         .max_member_bytes = (uint64_t)v->max_member_bytes};
 }
