@@ -6,9 +6,10 @@
 tok is timed as a whole process, start-up, reading and compression included; the others inside
 Python without loading: `tokenizers` in batches of 1,000 lines, ids only; BlingFire (when it can be
 imported; its ids need not be the same) line by line.  Medians of RUNS.  Then tok alone: two
-threads against one, and the time to start, with an empty input.
+threads against one, beside what two processes at once do on this machine, and the time that one
+line takes, the start, with BERT's, RoBERTa's and a Unigram vocabulary as large as XLM-R's.
 """
-import csv, glob, importlib.util, os, random, statistics, subprocess, sys, tempfile, time
+import csv, glob, importlib.util, json, os, random, statistics, subprocess, sys, tempfile, time
 
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["RAYON_NUM_THREADS"] = "1"
@@ -18,9 +19,11 @@ BIN, DATA = sys.argv[1], sys.argv[2]
 RUNS = int(sys.argv[3]) if len(sys.argv) > 3 else 5
 SIZE = 20_000_000
 HERE = os.path.dirname(os.path.abspath(__file__))
-# Name, directory, and the file of BlingFire that does the same.
-MODELS = (("WordPiece (minilm-l6)", "minilm-l6", "bert_base_tok.bin"),
-          ("byte-level BPE (roberta-base)", "roberta-base", "roberta.bin"))
+TRAINED = tempfile.TemporaryDirectory()
+# Name, directory, and the file of BlingFire that does the same, or nearly.
+MODELS = (("WordPiece (minilm-l6)", f"{DATA}/models/minilm-l6", "bert_base_tok.bin"),
+          ("byte-level BPE (roberta-base)", f"{DATA}/models/roberta-base", "roberta.bin"),
+          ("Unigram (trained)", f"{TRAINED.name}/unigram", "xlm_roberta_base.bin"))
 
 
 def news():
@@ -52,10 +55,24 @@ def texts():
         yield name, lines * max(1, SIZE // size)
 
 
-def time_tok(model, path, threads=1):
+def train(corpora):
+    """A Unigram tokenizer with ALBERT's normalizer, from each text once."""
+    with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as f:
+        for lines in corpora.values():
+            f.write("\n".join(dict.fromkeys(lines)) + "\n")
+        f.flush()
+        subprocess.run([f"{BIN}/vocab", "-q", "--kind", "unigram", "--size", "32000", "--format",
+                        "text", "-o", MODELS[2][1], f.name], check=True)
+
+
+def time_tok(model, path, threads=1, copies=1):
+    """Seconds of so many processes at once; a model is a directory, or a name under DATA."""
     start = time.perf_counter()
-    subprocess.run([f"{BIN}/tok", "-q", "-m", f"{DATA}/models/{model}", "--format", "text", "-@",
-                    str(threads), path], check=True, stdout=subprocess.DEVNULL)
+    running = [subprocess.Popen([f"{BIN}/tok", "-q", "-m", os.path.join(f"{DATA}/models", model),
+                                 "--format", "text", "-@", str(threads), path],
+                                stdout=subprocess.DEVNULL) for _ in range(copies)]
+    if any([p.wait() for p in running]):
+        sys.exit("tok failed")
     return time.perf_counter() - start
 
 
@@ -95,7 +112,7 @@ def compare(name, lines):
         f.flush()
         size = os.path.getsize(f.name) / 1e6
         for label, model, file in MODELS:
-            tokenizer = Tokenizer.from_file(f"{DATA}/models/{model}/tokenizer.json")
+            tokenizer = Tokenizer.from_file(f"{model}/tokenizer.json")
             tokenizer.no_truncation()
             tokenizer.no_padding()
             fire = bling(file)
@@ -111,29 +128,62 @@ def compare(name, lines):
 
 
 def two_threads(lines):
-    """100 MB, so that starting does not count."""
+    """100 MB, so that starting does not count.  Two cores may share what they compute with."""
     with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as f:
         for _ in range(5):
             f.write("\n".join(lines) + "\n")
         f.flush()
         for label, model, _ in MODELS:
-            pairs = [(time_tok(model, f.name), time_tok(model, f.name, 2)) for _ in range(RUNS)]
-            print(f"{label:32}{os.path.getsize(f.name) / 1e6:6.0f} MB, two threads: "
-                  f"{statistics.median(a / b for a, b in pairs):.2f} times one")
+            runs = [(time_tok(model, f.name), time_tok(model, f.name, 2),
+                     time_tok(model, f.name, copies=2)) for _ in range(RUNS)]
+            for what, choose in (("in the middle", statistics.median), ("at best", min)):
+                one, two, both = (choose(r) for r in zip(*runs))
+                print(f"{label:32}{os.path.getsize(f.name) / 1e6:6.0f} MB, two threads: "
+                      f"{one / two:.2f} times one; two processes at once: {2 * one / both:.2f} "
+                      f"({what})")
+
+
+def write_large(directory):
+    """A tokenizer.json of the size of XLM-R's: 250,002 pieces in several scripts, 9 MB."""
+    rng = random.Random(3)
+    with open(f"{DATA}/vocab/bert-base-uncased.txt", encoding="utf-8") as f:
+        latin = [t for t in f.read().split("\n") if t.isalpha() and len(t) > 1]
+    scripts = [(45, None), (20, range(0x430, 0x450)), (10, range(0x627, 0x64b)),
+               (7, range(0x905, 0x93a)), (8, range(0xac00, 0xd7a4)), (10, range(0x4e00, 0x9fa6))]
+    pieces = dict.fromkeys(["<s>", "<pad>", "</s>", "<unk>"])
+    while len(pieces) < 250_002:
+        script = rng.choices(scripts, [s[0] for s in scripts])[0][1]
+        word = (rng.choice(latin)[:rng.randint(2, 7)] + rng.choice(latin)[:3] if script is None else
+                "".join(chr(rng.choice(script)) for _ in range(rng.randint(2, 7))))
+        pieces["\u2581" * (rng.random() < .6) + word] = None
+    blank = {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "always"}
+    with open(f"{directory}/tokenizer.json", "w", encoding="utf-8") as f:
+        json.dump({"added_tokens": [], "normalizer": {"type": "NFKC"}, "pre_tokenizer": blank,
+                   "decoder": blank, "model": {"type": "Unigram", "unk_id": 3, "vocab": [
+                       [p, -rng.random() * 15] for p in pieces]}}, f, ensure_ascii=False)
 
 
 def starting():
-    for label, model, _ in MODELS:
-        times = [time_tok(model, "/dev/null") for _ in range(4 * RUNS)]
-        print(f"{label:32}start: {1e3 * min(times):.1f} ms at best, "
-              f"{1e3 * statistics.median(times):.1f} ms in the middle")
+    with tempfile.TemporaryDirectory() as directory:
+        write_large(directory)
+        line = f"{directory}/line.txt"
+        with open(line, "w", encoding="utf-8") as f:
+            f.write("A line of eight words, and a few.\n")
+        models = [(label, model) for label, model, _ in MODELS]
+        times = {label: [] for label, _ in models + [("Unigram, 250,002 pieces", "")]}
+        for _ in range(8 * RUNS):
+            for label, model in models + [("Unigram, 250,002 pieces", directory)]:
+                times[label].append(1e3 * time_tok(model, line))
+        for label, ms in times.items():
+            print(f"{label:32}one line: {min(ms):.1f} ms at best, "
+                  f"{statistics.median(ms):.1f} ms in the middle")
 
 
 print(f"{'model':32}{'text':10}{'MB':>6}{'tok MB/s':>10}{'tokenizers MB/s':>17}{'ratio':>8}"
       f"{'BlingFire MB/s':>15}{'ratio':>8}")
-for name, lines in texts():
+corpora = dict(texts())
+train(corpora)
+for name, lines in corpora.items():
     compare(name, lines)
-    if name == "AG News":
-        kept = lines
-two_threads(kept)
+two_threads(corpora["AG News"])
 starting()
