@@ -11,7 +11,7 @@ static const struct opt options[] = {
     {"max-len", 0, OPT_INT, TRAIN_AT(max_len), "N",
      "cut inputs to N tokens, specials included [the model's limit]", 0, 1, 1e9},
     {"truncate", 0, OPT_TEXT, TRAIN_AT(truncate), "PART",
-     "what stays of a longer text: head, tail, head+tail[:N] [as the model's config says, else head]",
+     "what stays of a longer text: head, tail, head+tail[:N] [as in MODEL, else head]",
      0, 0, 0},
     {"problem", 0, OPT_CHOICE, TRAIN_AT(problem), "single|multi|regression",
      "how labels are read [as the model's config says, else single]", 0, 0, 0},
