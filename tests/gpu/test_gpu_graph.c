@@ -7,14 +7,10 @@
  * the loss, the keys of dropout and the batches all change from step to step, while their
  * sizes come again.  Two micro-batches make a step, and are collected one behind.
  */
-#include "../unit/test.h"
-#include "model.h"
+#include "model_rig.h"
 #include "par.h"
 
 #include <math.h>
-#include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 enum { WORDS = 61, LONGEST = 20, SEQUENCES = 6, STEPS = 13, MOST_TOKENS = 1000 };
 
@@ -36,7 +32,6 @@ static const struct trial trials[] = {
     {"masked words", true, PROBLEM_SINGLE, roberta, 0.1, 0.01},
 };
 
-static char dir[64];
 static char *label_names[] = {"one", "two", "three"};
 static uint32_t state;
 
@@ -57,17 +52,9 @@ struct outcome {
 
 static int write_config(const struct trial *t)
 {
-    char path[128];
-    FILE *f;
-
-    snprintf(path, sizeof path, "%s/config.json", dir);
-    f = fopen(path, "w");
-    if (!f)
-        return -1;
-    fprintf(f, "{%s,\"vocab_size\":%d,\"hidden_size\":64,\"num_hidden_layers\":2,"
-               "\"num_attention_heads\":2,\"intermediate_size\":96,"
-               "\"initializer_range\":0.1}", t->family, WORDS);
-    return fclose(f);
+    return put_config("{%s,\"vocab_size\":%d,\"hidden_size\":64,\"num_hidden_layers\":2,"
+                      "\"num_attention_heads\":2,\"intermediate_size\":96,"
+                      "\"initializer_range\":0.1}", t->family, WORDS);
 }
 
 /*
@@ -268,24 +255,14 @@ static void numbers_are_the_cpus(void)
     }
 }
 
-int main(void)
+static void suite(void)
 {
-    struct err e = {0};
-    char path[128];
-    int index;
-
-    if (!backend_choose("cuda", &index, NULL, &e)) {
-        SKIP(all, e.text);
-        return test_end();
-    }
-    snprintf(dir, sizeof dir, "/tmp/test-gpu-graph-%ld", (long)getpid());
-    if (mkdir(dir, 0700))
-        return 1;
     RUN(records_change_nothing);
     RUN(a_failed_record_is_no_error);
     RUN(numbers_are_the_cpus);
-    snprintf(path, sizeof path, "%s/config.json", dir);
-    unlink(path);
-    rmdir(dir);
-    return test_end();
+}
+
+int main(void)
+{
+    return model_main(suite);
 }

@@ -3,30 +3,18 @@
  * The memory of a GPU: what is announced is enough, and for models as they are used it is what
  * it should be.  Nothing is trained here.
  */
-#include "../unit/test.h"
-#include "model.h"
+#include "model_rig.h"
 #include "par.h"
-
-#include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-static char dir[64];
 
 static struct model *open_model(const char *sizes, enum model_head head, struct err *e)
 {
     const struct model_options options = {.dir = dir, .head = head, .init = true, .seed = 7,
                                           .dropout = -1, .device = "cuda",
                                           .precision = "bf16"};
-    char path[128];
-    FILE *f;
 
-    snprintf(path, sizeof path, "%s/config.json", dir);
-    f = fopen(path, "w");
-    if (!f)
+    if (put_config("{\"model_type\":\"bert\",\"type_vocab_size\":2,\"pad_token_id\":0,%s}", sizes))
         return NULL;
-    fprintf(f, "{\"model_type\":\"bert\",\"type_vocab_size\":2,\"pad_token_id\":0,%s}", sizes);
-    return fclose(f) ? NULL : model_open(&options, NULL, e);
+    return model_open(&options, NULL, e);
 }
 
 /* Sequences of `len` tokens, all of them; of masked ones 15 % are rows. */
@@ -90,23 +78,13 @@ static void base_is_below_its_target(void)
     }
 }
 
-int main(void)
+static void suite(void)
 {
-    struct err e = {0};
-    char path[128];
-    int index;
-
-    if (!backend_choose("cuda", &index, NULL, &e)) {
-        SKIP(all, e.text);
-        return test_end();
-    }
-    snprintf(dir, sizeof dir, "/tmp/test-gpu-memory-%ld", (long)getpid());
-    if (mkdir(dir, 0700))
-        return 1;
     RUN(announced_is_enough);
     RUN(base_is_below_its_target);
-    snprintf(path, sizeof path, "%s/config.json", dir);
-    unlink(path);
-    rmdir(dir);
-    return test_end();
+}
+
+int main(void)
+{
+    return model_main(suite);
 }
