@@ -77,20 +77,6 @@ static int look_up(struct encoder *enc, uint32_t c, struct bert_char *to)
     return 0;
 }
 
-/* The code point at p[0..n-1]; three bytes, as most have that are not ASCII, are told here. */
-static inline uint32_t next_char(const uint8_t *p, size_t n, size_t *used)
-{
-    if (p[0] < 0x80) {
-        *used = 1;
-        return p[0];
-    }
-    if (n >= 3 && (p[0] & 0xf0) == 0xe0 && (p[1] & 0xc0) == 0x80 && (p[2] & 0xc0) == 0x80) {
-        *used = 3;
-        return (uint32_t)(p[0] & 0x0f) << 12 | (uint32_t)(p[1] & 0x3f) << 6 | (p[2] & 0x3f);
-    }
-    return utf8_next(p, n, used);
-}
-
 /* Whether ASCII goes on at p[at] for some while. */
 static bool is_ascii(const struct bert_scan *s)
 {
@@ -145,7 +131,7 @@ int bertchars_run(struct encoder *enc, struct bert_scan *s)
     if (table(enc))
         return -1;
     for (size_t used; s->at < s->n; s->at += used) {
-        const uint32_t c = next_char(s->p + s->at, s->n - s->at, &used);
+        const uint32_t c = utf8_char(s->p + s->at, s->n - s->at, &used);
         struct bert_char other = {.kind = CHAR_NEW}, *k = c < POINTS ? &enc->bert_char[c] : &other;
 
         if (k->kind == CHAR_NEW && look_up(enc, c, k))

@@ -130,6 +130,13 @@ static int run_step(enum norm_step step, struct norm_scratch *s, size_t *n, stru
     return 0;
 }
 
+int norm_step(const struct normalizer *nz, int step, struct norm_scratch *s, size_t *n,
+              struct err *e)
+{
+    return nz->step[step] <= NORM_LOWER ? run_step((enum norm_step)nz->step[step], s, n, e)
+                                        : norm_step_more(nz, step, s, n, e);
+}
+
 int normalize(const struct normalizer *nz, const uint8_t *p, size_t n, struct norm_scratch *s,
               struct buf *out, struct err *e)
 {
@@ -142,8 +149,7 @@ int normalize(const struct normalizer *nz, const uint8_t *p, size_t n, struct no
         s->at[count++] = utf8_next(p + i, n - i, &used);
     s->first = count > 0;
     for (int i = 0; i < nz->n; i++)
-        if (nz->step[i] <= NORM_LOWER ? run_step((enum norm_step)nz->step[i], s, &count, e)
-                                      : norm_step_more(nz, i, s, &count, e))
+        if (norm_step(nz, i, s, &count, e))
             return -1;
     buf_reset(out);
     if (buf_reserve(out, count * 4 + 1, e))

@@ -38,10 +38,9 @@ enum { NORM_MAX = 24 };
 /* What a step needs beside its name. */
 struct norm_arg {
     struct pattern *pattern; /* REPLACE: of UTF-8 */
-    bool is_text;            /* which is a text that begins with `first` */
-    uint32_t first;
-    uint32_t *text;          /* (n) PREPEND, REPLACE: what is put in */
-    size_t n;
+    bool is_text, is_blanks; /* which is the text `from`; two blanks and more */
+    uint32_t *from, *text;   /* (n_from), (n) PREPEND, REPLACE: what is put in */
+    size_t n_from, n;
     struct charsmap *charsmap;
 };
 
@@ -81,7 +80,9 @@ struct norm_replace {
 int normalizer_replace(struct normalizer *nz, const struct norm_replace *r,
                        struct err *e) MUST_USE;
 
-/* One of the steps from NFKD on, over *n code points at s->at. */
+/* One step over *n code points at s->at; norm_step_more: one of those from NFKD on. */
+int norm_step(const struct normalizer *nz, int step, struct norm_scratch *s, size_t *n,
+              struct err *e) MUST_USE;
 int norm_step_more(const struct normalizer *nz, int step, struct norm_scratch *s, size_t *n,
                    struct err *e) MUST_USE;
 

@@ -22,6 +22,7 @@ void normalizer_free(struct normalizer *nz)
 {
     for (int i = 0; i < nz->n; i++) {
         pattern_free(nz->arg[i].pattern);
+        free(nz->arg[i].from);
         free(nz->arg[i].text);
         if (nz->arg[i].charsmap)
             charsmap_free(nz->arg[i].charsmap);
@@ -47,22 +48,25 @@ static int note(struct normalizer *nz, const void *data, size_t n, struct err *e
     return buf_add(&nz->facts, bytes, sizeof bytes, e) || buf_add(&nz->facts, data, n, e) ? -1 : 0;
 }
 
-static int take_text(struct norm_arg *arg, const char *text, size_t n, struct err *e)
+/* The code points of a text, or NULL. */
+static uint32_t *take_text(const char *text, size_t n, size_t *count, struct err *e)
 {
-    arg->text = mem_alloc(n, sizeof *arg->text, "normalizer", e);
-    if (!arg->text)
-        return -1;
-    for (size_t i = 0, used; i < n; i += used)
-        arg->text[arg->n++] = utf8_next((const uint8_t *)text + i, n - i, &used);
-    return 0;
+    uint32_t *p = mem_alloc(n, sizeof *p, "normalizer", e);
+
+    for (size_t i = 0, used; p && i < n; i += used)
+        p[(*count)++] = utf8_next((const uint8_t *)text + i, n - i, &used);
+    return p;
 }
 
 int normalizer_prepend(struct normalizer *nz, const char *text, size_t n, struct err *e)
 {
-    return add(nz, NORM_PREPEND, e) || take_text(&nz->arg[nz->n - 1], text, n, e) ||
-                   note(nz, text, n, e)
-               ? -1
-               : 0;
+    struct norm_arg *arg;
+
+    if (add(nz, NORM_PREPEND, e))
+        return -1;
+    arg = &nz->arg[nz->n - 1];
+    arg->text = take_text(text, n, &arg->n, e);
+    return !arg->text || note(nz, text, n, e) ? -1 : 0;
 }
 
 int normalizer_charsmap(struct normalizer *nz, const void *data, size_t n, struct err *e)
@@ -77,8 +81,8 @@ int normalizer_charsmap(struct normalizer *nz, const void *data, size_t n, struc
 
 int normalizer_replace(struct normalizer *nz, const struct norm_replace *r, struct err *e)
 {
+    static const char blanks[] = " {2,}";
     struct norm_arg *arg;
-    size_t used;
 
     if (r->n_pattern == 0)
         return err_set(e, ERR_DATA, "to replace no text is not implemented");
@@ -86,10 +90,13 @@ int normalizer_replace(struct normalizer *nz, const struct norm_replace *r, stru
         return -1;
     arg = &nz->arg[nz->n - 1];
     arg->is_text = !r->regex;
-    arg->first = utf8_next((const uint8_t *)r->pattern, r->n_pattern, &used);
+    arg->is_blanks = r->regex && r->n_pattern == sizeof blanks - 1 &&
+                     memcmp(r->pattern, blanks, sizeof blanks - 1) == 0;
+    arg->from = take_text(r->pattern, r->n_pattern, &arg->n_from, e);
+    arg->text = take_text(r->content, r->n_content, &arg->n, e);
     arg->pattern = r->regex ? pattern_compile(r->pattern, r->n_pattern, e)
                             : pattern_literal(r->pattern, r->n_pattern, e);
-    return !arg->pattern || take_text(arg, r->content, r->n_content, e) ||
+    return !arg->pattern || !arg->from || !arg->text ||
                    note(nz, r->regex ? "r" : "s", 1, e) ||
                    note(nz, r->pattern, r->n_pattern, e) ||
                    note(nz, r->content, r->n_content, e)
@@ -274,7 +281,7 @@ static bool has_first(const struct norm_arg *arg, const struct norm_scratch *s, 
     size_t found = 0;
 
     for (size_t i = 0; i < n; i++)
-        found += s->at[i] == arg->first;
+        found += s->at[i] == arg->from[0];
     return found > 0;
 }
 

@@ -57,6 +57,8 @@ struct pretokenizer {
     bool bytes;        /* words go to a byte-level model */
     bool prefix_space; /* a space before every piece that has none */
     bool rules;        /* some of the steps have one */
+    bool joins;        /* a text without blanks is one word: Metaspace, WhitespaceSplit before it */
+    uint32_t mark;     /* then: Metaspace's */
     struct buf facts;  /* the rules as bytes, for the tokenizer's hash */
 };
 void pretokenizer_free(struct pretokenizer *p);

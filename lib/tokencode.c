@@ -2,14 +2,13 @@
 #include "tokencode.h"
 #include "bpechars.h"
 #include "gpt2scan.h"
-#include "unidata.h"
 #include "utf8.h"
 
 #include <stdlib.h>
 #include <sys/mman.h>
 
-/* Bytes of work space that are not kept for the next text, and of a text normalized at once. */
-enum { LARGE = 1 << 20, NORMAL_PIECE = 64 << 10 };
+/* Bytes of work space that are not kept for the next text. */
+enum { LARGE = 1 << 20 };
 /* A memo is looked at all over: in small pages each look would cost another one for its page. */
 enum { HUGE_PAGE = 2 << 20 };
 
@@ -49,6 +48,7 @@ struct encoder *encoder_new(const struct tokenizer *t, struct err *e)
     enc->t = t;
     enc->specials = true;
     enc->bytes = byteclass_best();
+    enc->chars.mark = t->pre.joins ? t->pre.mark : 0;
     if (encoder_memory(enc, MEMO_BYTES, e)) {
         encoder_free(enc);
         return NULL;
@@ -69,6 +69,7 @@ void encoder_free(struct encoder *enc)
     buf_free(&enc->lower);
     presplit_free(&enc->split);
     unigram_scratch_free(&enc->unigram);
+    norm_chars_free(&enc->chars);
     free(enc->bert_char);
     bpechars_free(enc->bpe_chars);
     free(enc);
@@ -309,8 +310,27 @@ static int split_from(struct encoder *enc, int i, const uint8_t *p, size_t n)
     return 0;
 }
 
+/* A text without blanks is one word behind Metaspace, with its mark or without. */
+static int one_word(struct encoder *enc, const uint8_t *p, size_t n)
+{
+    const struct pre_rule *r = &enc->t->pre.rule[enc->t->pre.n - 1];
+
+    if (r->scheme == PRE_ALWAYS || (r->scheme == PRE_FIRST && enc->first_end > p)) {
+        buf_reset(&enc->prefixed);
+        if (buf_reserve(&enc->prefixed, n + r->n_mark + ENCODER_SLACK, enc->e) ||
+            buf_add(&enc->prefixed, r->mark, r->n_mark, enc->e) ||
+            buf_add(&enc->prefixed, p, n, enc->e))
+            return -1;
+        p = (const uint8_t *)enc->prefixed.data;
+        n = enc->prefixed.len;
+    }
+    return encoder_queue(enc, p, n, 0) || encoder_flush(enc) ? -1 : 0;
+}
+
 static int split_words(struct encoder *enc, const uint8_t *p, size_t n)
 {
+    if (enc->t->pre.joins && n > 0 && !(enc->chars.seen & NORM_CHAR_BLANK))
+        return one_word(enc, p, n);
     return enc->t->pre.rules ? encoder_split_rules(enc, p, n) : split_from(enc, 0, p, n);
 }
 
@@ -324,62 +344,19 @@ static int put_added(struct encoder *enc, const struct added_piece *piece, const
     return tell(enc, ENCODER_ADDED, p + piece->at, piece->n, enc->out->n - 1);
 }
 
-/* Does a step look at no more than a code point and the marks behind it? */
-static bool is_local(enum norm_step step)
-{
-    switch (step) {
-    case NORM_CLEAN:
-    case NORM_CJK:
-    case NORM_NFD:
-    case NORM_NFC:
-    case NORM_STRIP_MN:
-    case NORM_STRIP_MARK:
-    case NORM_LOWER:
-        return true;
-    default:
-        return false;
-    }
-}
-
-/* How much of a long text can be normalized alone, since what follows has nothing to do with it. */
-static size_t normal_piece(const struct normalizer *nz, const uint8_t *p, size_t n)
-{
-    const uint32_t joins = UNI_DROP | UNI_MN | UNI_MARK | UNI_DECOMP | UNI_CCC | UNI_COMPOSES;
-    size_t at = NORMAL_PIECE, used;
-
-    for (int i = 0; i < nz->n; i++)
-        if (!is_local((enum norm_step)nz->step[i]))
-            return n;
-    for (; at < n; at++)
-        if ((p[at] & 0xc0) != 0x80 && !(uni_of(utf8_next(p + at, n - at, &used)) & joins))
-            return at;
-    return n;
-}
-
-/* Makes enc->normal of a text; long ones piece by piece, since the work space is many times that. */
+/* Makes enc->normal of a text; who watches sees every step taken. */
 static int normal_text(struct encoder *enc, const uint8_t *p, size_t n)
 {
     const struct normalizer *nz = &enc->t->normalizer;
+    const struct norm_text text = {p, n};
 
     buf_reset(&enc->normal);
-    if (nz->n == 0) {
-        if (buf_add(&enc->normal, p, n, enc->e))
-            return -1;
-    } else if (n <= NORMAL_PIECE) {
-        if (normalize(nz, p, n, &enc->scratch, &enc->normal, enc->e))
-            return -1;
-    } else {
-        size_t first = 0;
-
-        for (size_t at = 0, len; at < n; at += len) {
-            len = normal_piece(nz, p + at, n - at);
-            if (normalize(nz, p + at, len, &enc->scratch, &enc->piece, enc->e) ||
-                buf_add(&enc->normal, enc->piece.data, enc->piece.len, enc->e))
-                return -1;
-            first = at == 0 ? enc->scratch.first_bytes : first;
-        }
-        enc->scratch.first_bytes = first;
-    }
+    enc->chars.seen = NORM_CHAR_BLANK;
+    if (nz->n == 0 ? buf_add(&enc->normal, p, n, enc->e)
+        : enc->watcher
+            ? normalize_long(nz, &text, &enc->scratch, &enc->piece, &enc->normal, enc->e)
+            : normalize_chars(nz, &text, &enc->chars, &enc->scratch, &enc->normal, enc->e))
+        return -1;
     return buf_reserve(&enc->normal, ENCODER_SLACK, enc->e);
 }
 

@@ -12,6 +12,7 @@
 #define BERTUTILS_TOKENCODE_H
 
 #include "byteclass.h"
+#include "normchars.h"
 #include "presplit.h"
 #include "tokrules.h"
 
@@ -59,6 +60,7 @@ struct encoder {
     void *memo_memory;
     struct tok_ids *out;     /* of the call at hand */
     struct norm_scratch scratch;
+    struct norm_chars chars;
     struct bpe_scratch bpe;
     struct buf normal, piece, prefixed, lower;
     struct word_queue queue[2]; /* the second is for words within a piece of raw text */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "io.h"
 #include "tokrules.h"
+#include "utf8.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -149,6 +150,14 @@ static int finish_bytes(struct tokenizer *t, struct err *e)
     }
     for (int i = 0; i < pre->n; i++)
         pre->rules = pre->rules || pre->step[i] > PRE_NONE;
+    pre->joins = pre->step[pre->n - 1] == PRE_METASPACE &&
+                 (pre->n == 1 || (pre->n == 2 && pre->step[0] == PRE_SPACE));
+    if (pre->joins) {
+        const struct pre_rule *r = &pre->rule[pre->n - 1];
+        size_t used;
+
+        pre->mark = utf8_next(r->mark, r->n_mark, &used);
+    }
     if (t->model == TOK_BPE && !pre->bytes)
         charbpe_build(&t->chars, &t->vocab);
     return 0;

@@ -6,23 +6,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The best cut of the text before a place: its last piece and its score. */
-struct unigram_best {
-    double score;
-    uint32_t from; /* where the piece starts; NOWHERE: no cut ends here */
-    int32_t id;
-};
-
-static const uint32_t NOWHERE = UINT32_MAX;
 static const double UNK_PENALTY = 10.0;
 
 /*
+ * The last piece of the best cut of the text before a place: its length and id, 0 for no cut.
+ * Where a piece starts is told by its length.
+ */
+enum { LINK_ID = (1 << 25) - 1, LINK_UNKNOWN = LINK_ID, LINK_SHIFT = 25, LINK_LONG = 127 };
+
+/*
  * A character of three bytes, as most are of scripts without spaces: where the trie goes on behind
- * it, and what piece it is.
+ * it, by what, and what piece it is.
  */
 struct unigram_char {
     double score;
-    int32_t id; /* -1: none */
+    uint64_t next; /* a bit for each bucket of what stands behind it in a piece */
+    int32_t id;    /* -1: none */
     uint32_t node, base;
     enum { CHAR_NEW, CHAR_NONE, CHAR_KNOWN, CHAR_PARTS } kind; /* PARTS: a piece ends within it */
 };
@@ -31,7 +30,8 @@ enum { CHARS = 0x10000 };
 
 void unigram_scratch_free(struct unigram_scratch *s)
 {
-    free(s->best);
+    free(s->score);
+    free(s->link);
     free(s->chars);
     *s = (struct unigram_scratch){0};
 }
@@ -77,6 +77,7 @@ int unigram_build(struct unigram *u, struct vocabmap *v, struct err *e)
         const char *token = vocabmap_token(v, (uint32_t)id, &len);
 
         lowest = u->score[id] < lowest ? u->score[id] : lowest;
+        u->longest = token && len > u->longest ? len : u->longest;
         if (token && len)
             entry[n++] = (struct trie_entry){token, len, (int32_t)id};
     }
@@ -94,13 +95,72 @@ void unigram_free(struct unigram *u)
     *u = (struct unigram){0};
 }
 
-static bool offer(struct unigram_best *best, double score, size_t from, int32_t id)
-{
-    const bool taken = best->from == NOWHERE || score > best->score;
+/* A word at work.  A stretch of it is open while pieces were offered that end behind `at`. */
+struct search {
+    const struct unigram *u;
+    const struct vocabmap *v;
+    const uint8_t *word;
+    size_t n, at;
+    size_t start, reach; /* of the open stretch, and where the last of those pieces ends */
+    double *score;       /* of the best cut before a place, by place & mask */
+    size_t mask;
+    uint32_t *link;      /* (reach - start + 1) by place - start */
+    uint32_t *ids;       /* (count) */
+    size_t count, unknown; /* where a run of unknown characters starts, or NOWHERE */
+};
+#define NOWHERE SIZE_MAX
 
-    if (taken)
-        *best = (struct unigram_best){score, (uint32_t)from, id};
-    return taken;
+static inline uint32_t link_of(size_t len, uint32_t id)
+{
+    return (uint32_t)(len < LINK_LONG ? len : LINK_LONG) << LINK_SHIFT | id;
+}
+
+static size_t link_length(const struct search *q, uint32_t link)
+{
+    const uint32_t len = link >> LINK_SHIFT;
+
+    return len < LINK_LONG ? len : q->v->token[link & LINK_ID].len;
+}
+
+/* A piece that ends at a place; false when there is one as good. */
+static inline bool offer(struct search *q, size_t end, double score, uint32_t link)
+{
+    double *const best = &q->score[end & q->mask];
+    uint32_t *const last = &q->link[end - q->start];
+
+    while (q->reach < end)
+        q->link[++q->reach - q->start] = 0;
+    if (*last && !(score > *best))
+        return false;
+    *best = score;
+    *last = link;
+    return true;
+}
+
+/* ---- characters ---- */
+
+/* The bucket of what starts at p[0..n-1], n > 0: by the second byte of three or four. */
+static inline unsigned bucket(const uint8_t *p, size_t n)
+{
+    return (p[0] < 0xe0 || n < 2 ? p[0] : p[1]) & 63;
+}
+
+/* The buckets of what goes on behind a node. */
+static uint64_t buckets(const struct trie *t, uint32_t node)
+{
+    uint64_t mask = 0;
+
+    for (unsigned b = 0; b < 256; b++) {
+        const uint32_t child = trie_step(t, node, (uint8_t)b);
+
+        if (child == TRIE_NONE)
+            continue;
+        mask |= (uint64_t)1 << (b & 63);
+        for (unsigned c = 0; b >= 0xe0 && c < 256; c++)
+            if (trie_step(t, child, (uint8_t)c) != TRIE_NONE)
+                mask |= (uint64_t)1 << (c & 63);
+    }
+    return mask;
 }
 
 static void look_up(const struct unigram *u, const uint8_t *p, struct unigram_char *k)
@@ -108,6 +168,7 @@ static void look_up(const struct unigram *u, const uint8_t *p, struct unigram_ch
     uint32_t node = TRIE_ROOT;
 
     k->kind = CHAR_NONE;
+    k->id = -1;
     for (int i = 0; i < 3; i++) {
         node = trie_step(&u->trie, node, p[i]);
         if (node == TRIE_NONE)
@@ -122,25 +183,88 @@ static void look_up(const struct unigram *u, const uint8_t *p, struct unigram_ch
     k->base = u->trie.node[node].base & 0x7fffffff;
     k->id = u->trie.node[node].base >> 31 ? u->trie.value[node] : -1;
     k->score = k->id >= 0 ? u->score[k->id] : 0;
+    k->next = k->base ? buckets(&u->trie, node) : 0;
 }
 
-/* A word at work, and the place that pieces are looked for from. */
-struct place {
-    const struct unigram *u;
-    const uint8_t *word;
-    size_t n, at, used; /* used: bytes of the character there */
-    struct unigram_best *best;
-};
-
-/* Offers the pieces that go on at word[i] from a node; whether one is the character itself. */
-static inline bool walk(const struct place *p, size_t i, uint32_t node, uint32_t base)
+/* What is known of the character of three bytes at a place. */
+static inline const struct unigram_char *known(const struct search *q, struct unigram_char *chars,
+                                               uint32_t c, size_t at)
 {
-    const struct trie *t = &p->u->trie;
-    const double here = p->best[p->at].score;
-    bool single = false;
+    struct unigram_char *k = &chars[c];
 
-    for (; i < p->n; i++) {
-        const uint32_t child = base + p->word[i];
+    if (k->kind == CHAR_NEW)
+        look_up(q->u, q->word + at, k);
+    return k;
+}
+
+/* Whether a piece may go on with what stands at a place. */
+static inline bool goes_on(const struct search *q, const struct unigram_char *k, size_t at)
+{
+    return at < q->n && k->next >> bucket(q->word + at, q->n - at) & 1;
+}
+
+/* ---- results ---- */
+
+/* The ids of a run of unknown characters. */
+static void put_unknown(struct search *q, size_t from, size_t end)
+{
+    const struct unigram *u = q->u;
+    const uint8_t *p = q->word + from;
+    const size_t n = end - from;
+    const int64_t id = vocabmap_id(q->v, (const char *)p, n);
+    bool bytes = id < 0 && u->byte_fallback;
+
+    q->unknown = NOWHERE;
+    for (size_t i = 0; bytes && i < n; i++)
+        bytes = u->byte_id[p[i]] >= 0;
+    if (!bytes)
+        q->ids[q->count++] = id >= 0 ? (uint32_t)id : (uint32_t)u->unk;
+    for (size_t i = 0; bytes && i < n; i++)
+        q->ids[q->count++] = (uint32_t)u->byte_id[p[i]];
+}
+
+/* The next piece; unknown ones wait for the end of their run. */
+static inline void put(struct search *q, size_t from, int32_t id)
+{
+    if (id == q->u->unk) {
+        q->unknown = q->unknown == NOWHERE ? from : q->unknown;
+        return;
+    }
+    if (q->unknown != NOWHERE)
+        put_unknown(q, q->unknown, from);
+    q->ids[q->count++] = (uint32_t)id;
+}
+
+/* The pieces of the open stretch, which ends at q->at: the links back are turned, and walked. */
+static void put_stretch(struct search *q)
+{
+    uint32_t link = q->link[q->at - q->start];
+
+    for (size_t end = q->at; end > q->start;) {
+        const size_t from = end - link_length(q, link);
+        const uint32_t before = q->link[from - q->start];
+
+        q->link[from - q->start] = link;
+        link = before;
+        end = from;
+    }
+    for (size_t from = q->start; from < q->at; from += link_length(q, link)) {
+        link = q->link[from - q->start];
+        put(q, from, (link & LINK_ID) == LINK_UNKNOWN ? q->u->unk : (int32_t)(link & LINK_ID));
+    }
+}
+
+/* ---- the search ---- */
+
+/* Offers the pieces that go on at word[i] from a node; whether one ends at `single`. */
+static inline bool walk(struct search *q, size_t i, uint32_t node, uint32_t base, size_t single)
+{
+    const struct trie *t = &q->u->trie;
+    const double here = q->score[q->at & q->mask];
+    bool found = false;
+
+    for (; i < q->n; i++) {
+        const uint32_t child = base + q->word[i];
 
         if (t->node[child].parent != node)
             break;
@@ -150,103 +274,124 @@ static inline bool walk(const struct place *p, size_t i, uint32_t node, uint32_t
             const int32_t id = t->value[node];
 
             base &= 0x7fffffff;
-            offer(&p->best[i + 1], p->u->score[id] + here, p->at, id);
-            single = single || i + 1 - p->at == p->used;
+            offer(q, i + 1, q->u->score[id] + here, link_of(i + 1 - q->at, (uint32_t)id));
+            found = found || i + 1 == single;
         }
     }
-    return single;
+    return found;
 }
 
-/* The same from the start; characters of three bytes are remembered. */
-static inline bool pieces(const struct place *p, uint32_t c, struct unigram_char *chars)
+/* Offers all pieces from q->at on, and moves on by a character; false: it has no token. */
+static bool step(struct search *q, struct unigram_char *chars)
 {
-    if (p->used == 3) {
-        struct unigram_char *k = &chars[c];
+    const struct unigram *u = q->u;
+    const double here = q->score[q->at & q->mask];
+    const struct unigram_char *k = NULL;
+    size_t used;
+    const uint32_t c = utf8_char(q->word + q->at, q->n - q->at, &used);
+    const size_t end = q->at + used;
+    bool single;
 
-        if (k->kind == CHAR_NEW)
-            look_up(p->u, p->word + p->at, k);
-        if (k->kind == CHAR_NONE)
-            return false;
-        if (k->kind == CHAR_KNOWN) {
-            if (k->id >= 0)
-                offer(&p->best[p->at + 3], k->score + p->best[p->at].score, p->at, k->id);
-            (void)walk(p, p->at + 3, k->node, k->base);
-            return k->id >= 0;
-        }
+    if (used == 3)
+        k = known(q, chars, c, q->at);
+    if (k && k->kind != CHAR_PARTS) {
+        single = k->id >= 0;
+        if (single)
+            offer(q, end, k->score + here, link_of(3, (uint32_t)k->id));
+        if (goes_on(q, k, end))
+            (void)walk(q, end, k->node, k->base, end);
+    } else {
+        single = walk(q, q->at, TRIE_ROOT, u->trie.node[TRIE_ROOT].base & 0x7fffffff, end);
     }
-    return walk(p, p->at, TRIE_ROOT, p->u->trie.node[TRIE_ROOT].base & 0x7fffffff);
-}
-
-/*
- * Finds the best last piece of every beginning of the word.  False: one of them ends in an
- * unknown character, and there is no token for it; that the whole might do without it does not
- * matter, as in the reference.
- */
-static bool search(const struct unigram *u, const uint8_t *word, size_t n,
-                   struct unigram_scratch *s)
-{
-    struct place p = {.u = u, .word = word, .n = n, .best = s->best};
-
-    for (size_t i = 0; i <= n; i++)
-        p.best[i] = (struct unigram_best){0, NOWHERE, 0};
-    for (; p.at < n; p.at += p.used) {
-        const uint32_t c = utf8_next(word + p.at, n - p.at, &p.used);
-
-        if (!pieces(&p, c, s->chars) &&
-            offer(&p.best[p.at + p.used], u->unk_score + p.best[p.at].score, p.at, u->unk) &&
-            u->unk == VOCAB_NO_ID)
-            return false;
-    }
+    if (!single && offer(q, end, u->unk_score + here, link_of(used, LINK_UNKNOWN)) &&
+        u->unk == VOCAB_NO_ID)
+        return false;
+    q->at = end;
     return true;
 }
 
-/* The ids of a run of unknown characters; they are written towards the front from *to. */
-static void put_unknown(const struct unigram *u, const struct vocabmap *v, const uint8_t *p,
-                        size_t n, uint32_t **to)
+/* Characters that are pieces and start no longer ones, from a place that all cuts go through. */
+static double lone_run(struct search *q, struct unigram_char *chars, double score)
 {
-    const int64_t id = vocabmap_id(v, (const char *)p, n);
-    bool bytes = id < 0 && u->byte_fallback;
+    size_t used;
 
-    for (size_t i = 0; bytes && i < n; i++)
-        bytes = u->byte_id[p[i]] >= 0;
-    if (!bytes) {
-        *--*to = id >= 0 ? (uint32_t)id : (uint32_t)u->unk;
-        return;
+    for (; q->at < q->n; q->at += 3) {
+        const uint32_t c = utf8_char(q->word + q->at, q->n - q->at, &used);
+        const struct unigram_char *k;
+
+        if (used != 3)
+            break;
+        k = known(q, chars, c, q->at);
+        if (k->id < 0 || goes_on(q, k, q->at + 3))
+            break;
+        put(q, q->at, k->id);
+        score += k->score;
     }
-    for (size_t i = n; i-- > 0;)
-        *--*to = (uint32_t)u->byte_id[p[i]];
+    return score;
+}
+
+/*
+ * Cuts the word at places that all cuts go through, as far as they are seen: where all pieces end
+ * that start before.  1; 0: a beginning of the word ends in an unknown character, and there is no
+ * token for it; that the whole might do without it does not matter, as in the reference.
+ */
+static int search(struct search *q, struct unigram_scratch *s, struct err *e)
+{
+    double score = 0;
+
+    for (;;) {
+        score = lone_run(q, s->chars, score);
+        if (q->at == q->n)
+            break;
+        q->start = q->reach = q->at;
+        q->score[q->at & q->mask] = score;
+        do {
+            if (q->at - q->start + q->mask >= s->cap &&
+                mem_grow(&s->link, &s->cap, q->at - q->start + q->mask + 1, sizeof *s->link, e))
+                return -1;
+            q->link = s->link;
+            if (!step(q, s->chars))
+                return 0;
+        } while (q->at < q->reach);
+        put_stretch(q);
+        score = q->score[q->at & q->mask];
+    }
+    if (q->unknown != NOWHERE)
+        put_unknown(q, q->unknown, q->n);
+    return 1;
+}
+
+/* Room for scores of all places between a piece's ends, and a table of characters. */
+static int room(struct unigram_scratch *s, size_t longest, struct err *e)
+{
+    size_t places = 8;
+
+    if (s->chars)
+        return 0;
+    while (places < longest + 5)
+        places *= 2;
+    s->score = mem_alloc(places, sizeof *s->score, "unigram", e);
+    s->chars = s->score ? mem_alloc(CHARS, sizeof *s->chars, "unigram", e) : NULL;
+    s->mask = places - 1;
+    return s->chars ? 0 : -1;
 }
 
 int64_t unigram_word(const struct unigram *u, const struct vocabmap *v, const uint8_t *word,
                      size_t n, struct unigram_scratch *s, uint32_t *ids, struct err *e)
 {
-    uint32_t *to = ids + n;
-    size_t count;
+    struct search q = {.u = u, .v = v, .word = word, .n = n, .ids = ids, .unknown = NOWHERE};
+    int rc;
 
-    if (n >= NOWHERE)
-        return err_set(e, ERR_DATA, "a word of %zu bytes is too long", n);
-    if (!s->chars)
-        s->chars = mem_alloc(CHARS, sizeof *s->chars, "unigram", e);
-    if (!s->chars || mem_grow(&s->best, &s->cap, n + 1, sizeof *s->best, e))
+    if (room(s, u->longest, e))
         return -1;
-    if (!search(u, word, n, s)) {
+    q.score = s->score;
+    q.mask = s->mask;
+    rc = search(&q, s, e);
+    if (rc < 0)
+        return -1;
+    if (rc == 0) {
         *ids = VOCAB_NO_ID;
         return 1;
     }
-    /* From the end, where an id never takes more places than its piece has bytes. */
-    for (size_t end = n; end > 0;) {
-        size_t from = s->best[end].from;
-
-        if (s->best[end].id != u->unk) {
-            *--to = (uint32_t)s->best[end].id;
-        } else {
-            while (from > 0 && s->best[from].id == u->unk)
-                from = s->best[from].from;
-            put_unknown(u, v, word + from, end - from, &to);
-        }
-        end = from;
-    }
-    count = (size_t)(ids + n - to);
-    memmove(ids, to, count * sizeof *ids);
-    return (int64_t)count;
+    return (int64_t)q.count;
 }

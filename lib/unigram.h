@@ -30,12 +30,15 @@ struct unigram {
     /* made by unigram_build */
     struct trie trie;
     double unk_score;
+    size_t longest; /* piece, in bytes */
     int32_t byte_id[256]; /* with byte_fallback; -1: none */
 };
 
 /* Where a word is cut; one a thread.  {0} is empty. */
 struct unigram_scratch {
-    struct unigram_best *best;
+    double *score; /* (mask + 1) */
+    size_t mask;
+    uint32_t *link; /* (cap) */
     size_t cap;
     struct unigram_char *chars; /* what is known of them, with one vocabulary */
 };

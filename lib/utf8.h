@@ -42,6 +42,20 @@ static inline uint32_t utf8_next(const uint8_t *p, size_t n, size_t *used)
            (uint32_t)(p[2] & 0x3f) << 6 | (p[3] & 0x3f);
 }
 
+/* The same, quicker for one byte and for three. */
+static inline uint32_t utf8_char(const uint8_t *p, size_t n, size_t *used)
+{
+    if (p[0] < 0x80) {
+        *used = 1;
+        return p[0];
+    }
+    if (n >= 3 && (p[0] & 0xf0) == 0xe0 && (p[1] & 0xc0) == 0x80 && (p[2] & 0xc0) == 0x80) {
+        *used = 3;
+        return (uint32_t)(p[0] & 0x0f) << 12 | (uint32_t)(p[1] & 0x3f) << 6 | (p[2] & 0x3f);
+    }
+    return utf8_next(p, n, used);
+}
+
 /* The code point that ends before p[n], n > 0. */
 static inline uint32_t utf8_last(const uint8_t *p, size_t n, size_t *used)
 {
