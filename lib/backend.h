@@ -29,7 +29,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { BACKEND_ABI = 4 };
+enum { BACKEND_ABI = 5 };
 
 struct dev; /* an open device */
 
@@ -37,10 +37,12 @@ enum activation { ACT_NONE = 0, ACT_GELU = 1 /* exact, erf */, ACT_TANH = 2, ACT
                   ACT_GELU_TANH = 4 /* tanh approximation */ };
 
 /*
- * Dropout with probability p: kept elements are scaled by 1 / (1 - p).  Element (i, j) of a
- * matrix is dropped when word j % 4 of Philox((row[i].record, row[i].offset, j / 4, 0),
- * key) is below philox_threshold(p); for attention's probabilities the counter is (record,
- * offset of the query, offset of the key / 4, head).  p = 0 switches it off.
+ * Dropout with probability p: what is kept is scaled by drop_scale(p).  Element (i, j) of a
+ * matrix is dropped when half-word drop_half(j) of Philox of 7 rounds of (row[i].record,
+ * row[i].offset, drop_group(j), 0) and key is below drop_threshold(p).  For the probability of
+ * query i and key j of a sequence whose first token is t it is half-word drop_attn_half(i, j)
+ * of (row[t].record, row[t].offset + drop_attn_query(i), drop_attn_group(j), head).  p = 0
+ * switches it off, p = 1 drops all.
  */
 struct drop {
     float p;
@@ -126,7 +128,6 @@ struct attn_bwd {
     const struct attn *fwd;
     struct mat dy;   /* (T, H) */
     struct mat dqkv; /* (T, 3H) out */
-    struct mat work; /* (T, H) scratch */
 };
 
 /* y = act(x W1ᵀ + b1) W2ᵀ + b2: the whole feed-forward block. */

@@ -5,7 +5,7 @@
  * Three (T, H) buffers go round.  On the way through a layer
  *
  *     d0   dy2 -> dsum2, the residual's part of dy1 -> dy1 -> dsum1, part of dx -> dx
- *     d1   gradient of the feed-forward's output; later of the projection's; then scratch
+ *     d1   gradient of the feed-forward's output; later of the projection's
  *     d2   gradient of the attention's output
  *
  * and d0 is the gradient of the layer's input at the end, where the next one starts.  The
@@ -81,8 +81,7 @@ static int attention_backward(struct model *m, const struct pass *pass,
                                     .dw_set = pass->first,
                                     .db_zero = pass->first,
                                     .db = vector(m, PARAM_O_B, layer)};
-    const struct attn_bwd attn = {
-        .fwd = &o->attn, .dy = d2, .dqkv = mat_head(m->plan.dqkv, t), .work = d1};
+    const struct attn_bwd attn = {.fwd = &o->attn, .dy = d2, .dqkv = mat_head(m->plan.dqkv, t)};
     struct linear_bwd qkv = {.fwd = &o->qkv,
                              .dy = attn.dqkv,
                              .dx = d0,

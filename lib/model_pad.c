@@ -18,11 +18,9 @@
  */
 enum { TOKEN_STEP = 64, TOKEN_SHARE = 32, ROW_STEP = 8, ROW_SHARE = 8 };
 /*
- * Attention of short sequences goes by 16 places, of which dropout's alignment takes up to 3
- * (index.h: attn_shift), that of long ones by 64.
+ * Attention of short sequences goes by 16 places, that of long ones by 64.
  */
-enum { LEN_STEP = 16, LEN_SHIFT = 3, LEN_LEAST = LEN_STEP - LEN_SHIFT, LEN_SHORT = 61,
-       LEN_TILE = 64 };
+enum { LEN_STEP = 16, LEN_TILE = 64 };
 
 static int64_t round_up(int64_t n, int64_t step)
 {
@@ -51,8 +49,7 @@ static int64_t pad_rows(int64_t n)
 
 static int64_t pad_len(int64_t n)
 {
-    return n <= LEN_SHORT ? round_up(n + LEN_SHIFT, LEN_STEP) - LEN_SHIFT
-                          : round_up(n, LEN_TILE);
+    return round_up(n, n <= LEN_TILE ? LEN_STEP : LEN_TILE);
 }
 
 /* Sequences that the tokens which padding may bring need, a bound that sizes alone give. */
@@ -72,7 +69,7 @@ struct model_limits pad_limits(const struct model_limits *l)
     p.rows = pad_rows(l->rows);
     p.tokens = pad_tokens(l->tokens + step_at(p.rows, ROW_STEP, ROW_SHARE));
     p.max_len = pad_len(l->max_len);
-    p.sequences = pad_rows(l->sequences) + more_sequences(p.tokens, p.rows, LEN_LEAST);
+    p.sequences = pad_rows(l->sequences) + more_sequences(p.tokens, p.rows, LEN_STEP);
     return p;
 }
 

@@ -112,7 +112,6 @@ static inline int op_attn_bwd(const struct ops *o, const struct attn_bwd *a, str
 
     OP_CHECK(ops_act(o, &a->dy, t, h), "attn_bwd");
     OP_CHECK(ops_act(o, &a->dqkv, t, 3 * h), "attn_bwd");
-    OP_CHECK(ops_act(o, &a->work, t, h), "attn_bwd");
     OP_CHECK(f->lse, "attn_bwd");
     return t ? o->be->attn_bwd(o->dev, a, e) : 0;
 }

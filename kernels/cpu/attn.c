@@ -37,7 +37,7 @@ struct head {
     float *dk, *dv;            /* (n, pw) */
     float *s, *ds;             /* (QUERY_BLOCK, pn) */
     float *out;                /* (QUERY_BLOCK, pw) */
-    uint32_t *word, *c1, *c2;  /* (QUERY_BLOCK, pn + ATTN_PAD), and a quarter of it */
+    uint16_t *half;            /* (QUERY_BLOCK, pn): of dropout */
 };
 
 static float *take(float *memory, int64_t *used, int64_t n)
@@ -51,7 +51,6 @@ static float *take(float *memory, int64_t *used, int64_t n)
 /* Divides a thread's scratch; with memory NULL only counts.  Returns the floats needed. */
 static int64_t head_plan(struct head *h, float *memory, bool backward)
 {
-    const int64_t words = QUERY_BLOCK * (h->pn + ATTN_PAD);
     int64_t used = 0;
 
     h->kt = take(memory, &used, h->w * h->pn);
@@ -59,9 +58,7 @@ static int64_t head_plan(struct head *h, float *memory, bool backward)
     h->vp = take(memory, &used, h->n * h->pw);
     h->s = take(memory, &used, QUERY_BLOCK * h->pn);
     h->out = take(memory, &used, QUERY_BLOCK * h->pw);
-    h->word = (uint32_t *)take(memory, &used, words);
-    h->c1 = (uint32_t *)take(memory, &used, words / 4);
-    h->c2 = (uint32_t *)take(memory, &used, words / 4);
+    h->half = (uint16_t *)take(memory, &used, QUERY_BLOCK * h->pn / 2);
     if (backward) {
         h->vt = take(memory, &used, h->w * h->pn);
         h->qp = take(memory, &used, h->n * h->pw);
@@ -162,35 +159,31 @@ static float softmax_row(float *s, int64_t used, float scale)
 }
 
 MULTI_ISA
-static void drop_probabilities(float *s, const uint32_t *word, int64_t n, uint32_t threshold,
+static void drop_probabilities(float *s, const uint16_t *half, int64_t n, uint32_t threshold,
                                float scale)
 {
 #pragma omp simd
     for (int64_t i = 0; i < n; i++)
-        s[i] = word[i] < threshold ? 0 : s[i] * scale;
+        s[i] = half[i] < threshold ? 0 : s[i] * scale;
 }
 
-/*
- * Random words of queries from..from+m-1 against all keys.  Places in a sequence follow each
- * other, so those of the keys are base, base + 1, ...; the word of key j of query i is
- * word[i * ld + base % 4 + j], with ld returned.
- */
-static int64_t draw_words(const struct attn_job *j, const struct head *h, int64_t from,
-                          int64_t m)
+/* Half-words of queries from..from+m-1 against all keys: rows of h->half. */
+static void draw_halves(const struct attn_job *j, const struct head *h, int64_t from, int64_t m)
 {
     const struct row_id *row = j->a->seqs.row + h->first;
-    const uint32_t base = row[0].offset;
-    const int64_t groups = (base % 4 + h->n + 3) / 4;
-    int64_t at = 0;
 
-    for (int64_t i = 0; i < m; i++) {
-        for (int64_t g = 0; g < groups; g++, at++) {
-            h->c1[at] = row[from + i].offset;
-            h->c2[at] = base / 4 + (uint32_t)g;
-        }
+    for (int64_t i = 0; i < m; i += DROP_TILE) {
+        const int64_t left = m - i;
+
+        philox_rows(&(struct drop_rows){.key = j->key.key,
+                                        .record = row->record,
+                                        .offset = row->offset + (uint32_t)(from + i),
+                                        .head = h->index,
+                                        .pairs = left < DROP_TILE / 2 ? left : DROP_TILE / 2,
+                                        .tiles = h->pn / DROP_TILE,
+                                        .out = h->half + i * h->pn,
+                                        .ld = h->pn});
     }
-    philox_fill(h->word, at, row[0].record, h->c1, h->c2, h->index, j->key.key);
-    return groups * 4;
 }
 
 static void attn_head(const struct attn_job *j, int64_t seq, int64_t index, int thread)
@@ -206,9 +199,9 @@ static void attn_head(const struct attn_job *j, int64_t seq, int64_t index, int 
     transpose(&h, h.kt, h.kp);
     for (int64_t from = 0; from < h.n; from += QUERY_BLOCK) {
         const int64_t m = h.n - from < QUERY_BLOCK ? h.n - from : QUERY_BLOCK;
-        const int64_t ld = j->key.on ? draw_words(j, &h, from, m) : 0;
-        const uint32_t *word = h.word + a->seqs.row[h.first].offset % 4;
 
+        if (j->key.on)
+            draw_halves(j, &h, from, m);
         product(&(struct small_product){m, h.pn, h.w, h.q + from * h.ld, h.ld, 1, h.kt, h.pn,
                                         h.s, h.pn, false});
         for (int64_t i = 0; i < m; i++) {
@@ -217,8 +210,8 @@ static void attn_head(const struct attn_job *j, int64_t seq, int64_t index, int 
             if (a->lse)
                 a->lse[h.index * (int64_t)a->seqs.n_tok + h.first + from + i] = lse;
             if (j->key.on)
-                drop_probabilities(h.s + i * h.pn, word + i * ld, h.pn, j->key.threshold,
-                                   j->key.scale);
+                drop_probabilities(h.s + i * h.pn, h.half + i * h.pn, h.pn,
+                                   j->key.threshold, j->key.scale);
         }
         product(&(struct small_product){m, h.pw, h.n, h.s, h.pn, 1, h.vp, h.pw, h.out, h.pw,
                                         false});
@@ -230,7 +223,7 @@ static void attn_head(const struct attn_job *j, int64_t seq, int64_t index, int 
 
 struct row_grad {
     float scale, lse, dot; /* dot: dy · y of the row */
-    const uint32_t *word;  /* NULL: no dropout */
+    const uint16_t *half;  /* NULL: no dropout */
     uint32_t threshold;
     float drop_scale;
 };
@@ -244,9 +237,10 @@ MULTI_ISA
 static void softmax_row_bwd(float *s, float *ds, int64_t n, const struct row_grad *r)
 {
     const float scale = r->scale, lse = r->lse, dot = r->dot, drop_scale = r->drop_scale;
-    const uint32_t *word = r->word, threshold = r->threshold;
+    const uint16_t *half = r->half;
+    const uint32_t threshold = r->threshold;
 
-    if (!word) {
+    if (!half) {
 #pragma omp simd
         for (int64_t i = 0; i < n; i++) {
             const float p = v_exp(s[i] * scale - lse);
@@ -259,7 +253,7 @@ static void softmax_row_bwd(float *s, float *ds, int64_t n, const struct row_gra
 #pragma omp simd
     for (int64_t i = 0; i < n; i++) {
         const float p = v_exp(s[i] * scale - lse);
-        const float keep = word[i] < threshold ? 0 : drop_scale;
+        const float keep = half[i] < threshold ? 0 : drop_scale;
 
         s[i] = p * keep;
         ds[i] = p * (ds[i] * keep - dot) * scale;
@@ -282,9 +276,9 @@ static void block_softmax_bwd(const struct attn_job *j, const struct head *h, in
                               int64_t m)
 {
     const struct attn *a = j->a;
-    const int64_t ld = j->key.on ? draw_words(j, h, from, m) : 0;
-    const uint32_t *word = h->word + a->seqs.row[h->first].offset % 4;
 
+    if (j->key.on)
+        draw_halves(j, h, from, m);
     for (int64_t i = 0; i < m; i++) {
         const int64_t t = h->first + from + i;
         const struct row_grad r = {
@@ -292,7 +286,7 @@ static void block_softmax_bwd(const struct attn_job *j, const struct head *h, in
             .lse = a->lse[h->index * (int64_t)a->seqs.n_tok + t],
             .dot = dot_row(h->dyp + (from + i) * h->pw,
                            mat_row(&a->y, t) + h->index * h->w, h->w),
-            .word = j->key.on ? word + i * ld : NULL,
+            .half = j->key.on ? h->half + i * h->pn : NULL,
             .threshold = j->key.threshold,
             .drop_scale = j->key.scale};
 

@@ -79,9 +79,28 @@ struct drop_key {
 struct drop_key drop_key(const struct drop *drop);
 void drop_row(const struct drop_key *k, struct row_id id, const float *x, float *y, int64_t n);
 
-/* philox.c: out[4 i + w] = word w of Philox(c0, c1[i], c2[i], c3) */
-void philox_fill(uint32_t *out, int64_t n, uint32_t c0, const uint32_t *c1,
-                 const uint32_t *c2, uint32_t c3, const uint32_t key[2]);
+/*
+ * philox.c: the half-words of up to 256 columns of a matrix's row, drop_group(column) being
+ * group..group+n-1, n at most 32: those of the first 128 columns, DROP_APART behind them those
+ * of the others; half-words of columns behind the last one are there too.
+ */
+enum { DROP_APART = 128, DROP_TILE = 16 };
+void philox_columns(uint16_t *out, int64_t n, struct row_id id, uint32_t group,
+                    const uint32_t key[2]);
+
+/*
+ * The half-words of at most 16 queries of attention, from a multiple of 16 on, for all keys:
+ * row i is out + i ld.  Rows i and i + 8 come together, so that with fewer than 8 pairs the
+ * rows behind them are left as they are.
+ */
+struct drop_rows {
+    const uint32_t *key;
+    uint32_t record, offset, head; /* offset: of the first query */
+    int64_t pairs, tiles;          /* up to 8; DROP_TILE keys each */
+    uint16_t *out;
+    int64_t ld;
+};
+void philox_rows(const struct drop_rows *r);
 
 /* act.c: y = act(z);  dy *= act'(z), where TANH and RELU are told y instead of z. */
 void act_forward(enum activation act, const float *z, float *y, int64_t n);

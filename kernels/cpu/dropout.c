@@ -6,18 +6,17 @@
 
 struct drop_key drop_key(const struct drop *drop)
 {
-    struct drop_key k = {.threshold = philox_threshold(drop->p), .on = drop->p > 0};
+    struct drop_key k = {.threshold = drop_threshold(drop->p),
+                         .scale = drop_scale(drop->p),
+                         .on = drop->p > 0};
 
-    k.scale = drop->p < 1 ? 1 / (1 - drop->p) : 0;
     if (k.on)
         memcpy(k.key, drop->key, sizeof k.key);
     return k;
 }
 
-enum { GROUPS = 128 }; /* of four columns whose words are drawn at once */
-
 MULTI_ISA
-static void drop_columns(const struct drop_key *k, const uint32_t *word, const float *x,
+static void drop_columns(const struct drop_key *k, const uint16_t *half, const float *x,
                          float *y, int64_t n)
 {
     const float scale = k->scale;
@@ -25,28 +24,24 @@ static void drop_columns(const struct drop_key *k, const uint32_t *word, const f
 
 #pragma omp simd
     for (int64_t j = 0; j < n; j++)
-        y[j] = word[j] < threshold ? 0 : x[j] * scale;
+        y[j] = half[j] < threshold ? 0 : x[j] * scale;
 }
 
 void drop_row(const struct drop_key *k, struct row_id id, const float *x, float *y, int64_t n)
 {
-    uint32_t word[4 * GROUPS], offset[GROUPS], column[GROUPS];
+    uint16_t half[2 * DROP_APART];
 
     if (!k->on) {
         if (y != x)
             memcpy(y, x, (size_t)n * sizeof *y);
         return;
     }
-    for (int64_t at = 0; at < n; at += 4 * GROUPS) {
-        const int64_t m = n - at < 4 * GROUPS ? n - at : 4 * GROUPS;
-        const int groups = (int)((m + 3) / 4);
+    for (int64_t at = 0; at < n; at += 2 * DROP_APART) {
+        const int64_t m = n - at < 2 * DROP_APART ? n - at : 2 * DROP_APART;
 
-        for (int g = 0; g < groups; g++) {
-            offset[g] = id.offset;
-            column[g] = (uint32_t)(at / 4 + g);
-        }
-        philox_fill(word, groups, id.record, offset, column, 0, k->key);
-        drop_columns(k, word, x + at, y + at, m);
+        philox_columns(half, m < DROP_APART ? (m + 3) / 4 : DROP_APART / 4, id,
+                       drop_group((uint32_t)at), k->key);
+        drop_columns(k, half, x + at, y + at, m);
     }
 }
 

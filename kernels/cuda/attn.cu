@@ -109,9 +109,7 @@ mask(float (&s)[G][M][2][4], const head &h, const tile_at &t)
 
 #pragma unroll
     for (int i = 0; i < 4 * G; i++) {
-        const int at = first + i / 2 * 8 + i % 2;
-
-        if (i / 4 * 16 < t.rows && at >= h.shift && at < h.n + h.shift)
+        if (i / 4 * 16 < t.rows && first + i / 2 * 8 + i % 2 < h.n)
             continue;
 #pragma unroll
         for (int m = 0; m < M; m++)
@@ -119,22 +117,16 @@ mask(float (&s)[G][M][2][4], const head &h, const tile_at &t)
     }
 }
 
-/* Drops of the 16 queries from `query` the probabilities p of the 16 keys from `place`. */
-__device__ static inline void drop_scores(uint32_t (&p)[4], const attn_arg &a,
-                                          const head &h, int query, int place)
+/* Drops some of the probabilities s of the 16 queries from `query`, the 16 keys from `place`. */
+__device__ static inline void drop_scores(float (&s)[2][4], const attn_arg &a, const head &h,
+                                          int query, int place)
 {
-    const uint32_t offset = query_offset(h, query + attn_draw_row(threadIdx.x % WARP));
+    uint32_t w[4];
 
+    draw_words(w, h, query, place);
 #pragma unroll
-    for (int i = 0; i < 4; i += 2) {
-        uint32_t w[4];
-
-        draw_words(w, h, offset, place + 4 * i);
-#pragma unroll
-        for (int c = 0; c < 4; c += 2)
-            p[i + c / 2] &= (w[c] < a.drop.threshold ? 0 : 0xffffu) |
-                            (w[c + 1] < a.drop.threshold ? 0 : 0xffff0000u);
-    }
+    for (int i = 0; i < 8; i++)
+        s[i / 4][i % 4] = drops(a.drop, w[i / 2], i % 2) ? 0 : s[i / 4][i % 4];
 }
 
 /*
@@ -156,17 +148,17 @@ step(forward<D, M> &f, const attn_arg &a, const head &h, const bf16 *k, const bf
         mask(s, h, t);
     soften<D, M, G>(f, s, a.scale * LOG2E);
 #pragma unroll
-    for (int i = 0; i < G * M; i++)
-        as_operand(p[i / M][i % M], s[i / M][i % M][0], s[i / M][i % M][1]);
-#pragma unroll
-    for (int g = 0; g < G; g++) {
-        if (!FULL && 16 * g >= t.rows)
-            continue;
-#pragma unroll
-        for (int m = 0; DROP && m < M; m++)
-            drop_scores(p[g][m], a, h, t.query + 16 * m, t.place + 16 * g);
-        times_rows<D, M>(f.o, p[g], v + 16 * g * ROW_LD<D>);
+    for (int i = 0; i < G * M; i++) {
+        float(&x)[2][4] = s[i / M][i % M];
+
+        if (DROP && (FULL || i / M * 16 < t.rows))
+            drop_scores(x, a, h, t.query + i % M * 16, t.place + i / M * 16);
+        as_operand(p[i / M][i % M], x[0], x[1]);
     }
+#pragma unroll
+    for (int g = 0; g < G; g++)
+        if (FULL || 16 * g < t.rows)
+            times_rows<D, M>(f.o, p[g], v + 16 * g * ROW_LD<D>);
 }
 
 template <int D, int M> __device__ static inline void
@@ -216,14 +208,14 @@ static __global__ void __launch_bounds__(ATTN_THREADS, D <= 64 ? 4 - M : 1)
         return;
 #pragma unroll
     for (int m = 0; m < M; m++)
-        load_operand<D>(f.q[m], {q, a.ldq, 0, h.n}, query + 16 * m);
+        load_operand<D>(f.q[m], {q, a.ldq, h.n}, query + 16 * m);
     begin(f);
     each_tile<D>(
-        (bf16 *)room, {q + a.h, a.ldq, h.shift, h.n}, {q + 2 * a.h, a.ldq, h.shift, h.n},
+        (bf16 *)room, {q + a.h, a.ldq, h.n}, {q + 2 * a.h, a.ldq, h.n},
         [](int, int) {},
         [&](int, const bf16 *k, int place) {
             const bf16 *v = k + ATTN_TILE * ROW_LD<D>;
-            const int end = h.n + h.shift - place;
+            const int end = h.n - place;
 
             if (query >= h.n)
                 return;
@@ -232,7 +224,7 @@ static __global__ void __launch_bounds__(ATTN_THREADS, D <= 64 ? 4 - M : 1)
                 const bf16 *kg = k + g * ROW_LD<D>, *vg = v + g * ROW_LD<D>;
                 const tile_at t = {query, place + g, (end - g + 15) / 16 * 16};
 
-                if (is_full(h, place + g, 16 * G))
+                if (g + 16 * G <= end)
                     step<D, M, G, true, DROP>(f, a, h, kg, vg, t);
                 else
                     step<D, M, G, false, DROP>(f, a, h, kg, vg, t);
@@ -263,13 +255,13 @@ static __global__ void __launch_bounds__(ATTN_THREADS, D <= 64 ? 3 : 1)
     const attn_place p = attn_find(task, a.heads, 1);
     const head h = head_at(a, p.seq, p.head);
     const bf16 *from = (const bf16 *)a.qkv + h.first * a.ldq + h.index * D;
-    const int rows = (h.n + h.shift + 15) / 16 * 16;
+    const int rows = (h.n + 15) / 16 * 16;
 
     if (h.n == 0)
         return;
-    copy_rows<D, WARP>(q, {from, a.ldq, 0, h.n}, 0, (h.n + 15) / 16 * 16, lane);
-    copy_rows<D, WARP>(k, {from + a.h, a.ldq, h.shift, h.n}, 0, rows, lane);
-    copy_rows<D, WARP>(v, {from + 2 * a.h, a.ldq, h.shift, h.n}, 0, rows, lane);
+    copy_rows<D, WARP>(q, {from, a.ldq, h.n}, 0, rows, lane);
+    copy_rows<D, WARP>(k, {from + a.h, a.ldq, h.n}, 0, rows, lane);
+    copy_rows<D, WARP>(v, {from + 2 * a.h, a.ldq, h.n}, 0, rows, lane);
     copy_commit();
     copy_wait();
     __syncwarp();
@@ -299,14 +291,13 @@ static int run_long(struct dev *d, attn_arg a, const struct seqs *s, struct err 
 }
 
 template <int D, bool DROP>
-static int run_short(struct dev *d, attn_arg a, int64_t n_seq, int64_t places,
-                     struct err *e)
+static int run_short(struct dev *d, attn_arg a, const struct seqs *s, struct err *e)
 {
-    a.rows = (int)index_round(places, 16);
+    a.rows = (int)index_round(s->max_len, 16);
     const size_t each = 3 * (size_t)a.rows * ROW_LD<D> * sizeof(bf16);
     const int fit = (int)(ATTN_ROOM / each), warps = fit < ATTN_WARPS ? fit : ATTN_WARPS;
 
-    a.tasks = n_seq * a.heads;
+    a.tasks = (int64_t)s->n_seq * a.heads;
     CUDA_TRY(d, allow_room(attn_short_kernel<D, DROP>, warps * each), "attn", e);
     attn_short_kernel<D, DROP><<<(unsigned)index_cut(a.tasks, warps),
                                  (unsigned)(warps * WARP), warps * each, d->stream>>>(a);
@@ -315,7 +306,6 @@ static int run_short(struct dev *d, attn_arg a, int64_t n_seq, int64_t places,
 
 int cuda_attn(struct dev *d, const struct attn *f, struct err *e)
 {
-    const int64_t places = attn_places(f);
     int rc = -1;
 
     if (f->seqs.n_tok == 0 || f->seqs.n_seq == 0)
@@ -323,8 +313,8 @@ int cuda_attn(struct dev *d, const struct attn *f, struct err *e)
     if (!attn_is_fast(d, f))
         return attn_plain(d, f, e);
     by_head(f->y.cols / f->heads, f->drop.p > 0, [&](auto width, auto drop) {
-        if (places <= ATTN_SHORT)
-            rc = run_short<width(), drop()>(d, attn_fill(f), f->seqs.n_seq, places, e);
+        if (f->seqs.max_len <= ATTN_SHORT)
+            rc = run_short<width(), drop()>(d, attn_fill(f), &f->seqs, e);
         else if (attn_rows_once(f->seqs.max_len))
             rc = run_long<width(), 1, drop()>(d, attn_fill(f), &f->seqs, e);
         else

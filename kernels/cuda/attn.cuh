@@ -27,24 +27,16 @@ struct attn_arg {
     void *dqkv;          /* (T, 3H) */
     float *delta;        /* (A, T): dy · y of each query and head; attn_plain.cu */
     float2 *stats;       /* (A, T): lse in powers of 2, and dy · y before dropout's scale */
-    uint16_t *dropped;   /* (A, groups, T): of 16 keys those that a query drops, or NULL */
     const int32_t *cu;
     const struct row_id *row;
     int64_t ldq, ldy, lddy, lddq, n_tok, tasks;
     int heads, width, h; /* h: of all heads */
     int tiles, rows;     /* tiles of the longest sequence; rows of a warp's matrices */
-    int groups;          /* of 16 places, in the longest sequence */
     float scale;
     struct drop_arg drop;
 };
 
 attn_arg attn_fill(const struct attn *a);
-/* Places of the longest sequence, with room for the shift of dropout. */
-static inline int64_t attn_places(const struct attn *a)
-{
-    return a->seqs.max_len + (a->drop.p > 0 ? 3 : 0);
-}
-
 int attn_plain(struct dev *d, const struct attn *a, struct err *e);
 int attn_plain_bwd(struct dev *d, const struct attn_bwd *b, struct err *e);
 /* Whether the matrix instructions do this one: bf16, a width of theirs, rows by 16 bytes.
@@ -77,9 +69,9 @@ template <class F> static inline void by_head(int64_t width, bool drop, F f)
 
 /* How often a warp has 16 rows, for sequences so long and heads so wide. */
 template <int D> constexpr int ROWS_MOST = D <= 64 ? 2 : 1;
-static inline bool attn_rows_once(int64_t places)
+static inline bool attn_rows_once(int64_t longest)
 {
-    return places <= ATTN_WARPS * 16;
+    return longest <= ATTN_WARPS * 16;
 }
 
 /* More dynamic shared memory than a kernel gets unasked. */
@@ -94,7 +86,6 @@ template <class K> static inline cudaError_t allow_room(K kernel, size_t bytes)
 struct head {
     int64_t first;         /* token */
     int n, index;          /* length, number of the head */
-    int shift;             /* attn_shift: key j is at place j + shift */
     uint32_t record, base; /* of the first token */
     uint2 key;
 };
@@ -106,7 +97,6 @@ __device__ inline head head_at(const attn_arg &a, int seq, int index)
     h.first = a.cu[seq];
     h.n = a.cu[seq + 1] - (int)h.first;
     h.index = index;
-    h.shift = 0;
     h.record = h.base = 0;
     h.key = make_uint2(0, 0);
     if (a.drop.on && h.n > 0) {
@@ -114,16 +104,9 @@ __device__ inline head head_at(const attn_arg &a, int seq, int index)
 
         h.record = id.record;
         h.base = id.offset;
-        h.shift = attn_shift(id.offset, true);
         h.key = drop_key(a.drop);
     }
     return h;
-}
-
-/* The offset of query i in its record: those of a sequence follow each other. */
-__device__ inline uint32_t query_offset(const head &h, int i)
-{
-    return h.base + (uint32_t)i;
 }
 
 /* The sum over the four lanes that share rows of a result. */
@@ -171,11 +154,11 @@ __device__ inline void multiply(float (&c)[4], const uint32_t (&a)[4], uint32_t 
 /* Rows are padded by 16 bytes, so that the 8 rows of a matrix lie in different banks. */
 template <int D> constexpr int ROW_LD = D + 8;
 
-/* Rows of a head: place r is row r - shift, and zeros where that is not in 0..n-1. */
+/* Rows of a head, and zeros behind the last one. */
 struct head_rows {
     const bf16 *p;
     int64_t ld;
-    int shift, n;
+    int n;
 };
 
 __device__ inline void copy_16(void *to, const void *from, bool there)
@@ -205,35 +188,33 @@ __device__ inline void copy_wait()
     asm volatile("cp.async.wait_group 0;" ::: "memory");
 }
 
-/* Starts copying places place..place+rows-1; `thread` is one of THREADS that do it. */
+/* Starts copying rows at..at+rows-1; `thread` is one of THREADS that do it. */
 template <int D, int THREADS> __device__ inline void
-copy_rows(bf16 *to, const head_rows &from, int place, int rows, int thread)
+copy_rows(bf16 *to, const head_rows &from, int at, int rows, int thread)
 {
     constexpr int PIECES = D / 8, STEP = THREADS / PIECES; /* pieces of 16 bytes in a row */
     const int first = thread / PIECES, c = thread % PIECES * 8;
-    int at = place + first - from.shift;
-    const bf16 *p = from.p + at * from.ld + c;
+    const bf16 *p = from.p + (at + first) * from.ld + c;
 
     if (first >= STEP) /* 96 columns leave some threads without work */
         return;
     to += first * ROW_LD<D> + c;
 #pragma unroll 4
     for (int r = first; r < rows; r += STEP) {
-        const bool there = (unsigned)at < (unsigned)from.n;
+        const bool there = at + r < from.n;
 
         copy_16(to, there ? p : from.p, there);
-        at += STEP;
         p += STEP * from.ld;
         to += STEP * ROW_LD<D>;
     }
 }
 
-/* A (16, D) operand straight from memory: rows at..at+15 of 0..n-1, zeros outside. */
+/* A (16, D) operand straight from memory: rows at..at+15, zeros behind the last one. */
 template <int D> __device__ inline void load_operand(uint32_t (&a)[D / 16][4],
                                                      const head_rows &from, int at)
 {
-    const int lane = threadIdx.x % WARP, r0 = at - from.shift + lane / 4, r1 = r0 + 8;
-    const bool is0 = r0 >= 0 && r0 < from.n, is1 = r1 >= 0 && r1 < from.n;
+    const int lane = threadIdx.x % WARP, r0 = at + lane / 4, r1 = r0 + 8;
+    const bool is0 = r0 < from.n, is1 = r1 < from.n;
     const bf16 *p0 = from.p + (is0 ? r0 : 0) * from.ld + 2 * (lane % 4);
     const bf16 *p1 = from.p + (is1 ? r1 : 0) * from.ld + 2 * (lane % 4);
 
@@ -333,7 +314,7 @@ __device__ inline void as_operand(uint32_t (&a)[4], const float (&c0)[4],
     a[3] = pack_bf16(c1[2], c1[3]);
 }
 
-/* Writes a result (16, D), each half of its rows times its factor, to rows of 0..n-1. */
+/* Writes a result (16, D), each half of its rows times its factor, to rows before n. */
 template <int D>
 __device__ inline void store_result(bf16 *to, int64_t ld, const float (&c)[D / 8][4],
                                     int at, int n, float2 factor)
@@ -343,10 +324,10 @@ __device__ inline void store_result(bf16 *to, int64_t ld, const float (&c)[D / 8
 
 #pragma unroll
     for (int k = 0; k < D / 8; k++) {
-        if (r0 >= 0 && r0 < n)
+        if (r0 < n)
             *(uint32_t *)(p + r0 * ld + 8 * k) =
                 pack_bf16(c[k][0] * factor.x, c[k][1] * factor.x);
-        if (r1 >= 0 && r1 < n)
+        if (r1 < n)
             *(uint32_t *)(p + r1 * ld + 8 * k) =
                 pack_bf16(c[k][2] * factor.y, c[k][3] * factor.y);
     }
@@ -368,7 +349,6 @@ __device__ static inline void each_tile(bf16 *room, const head_rows &first,
                                         const head_rows &second, More more, F f)
 {
     constexpr int SIZE = ATTN_TILE * ROW_LD<D>;
-    const int places = first.n + first.shift;
     const auto start = [&](int place) {
         const int stage = place / ATTN_TILE & 1;
         bf16 *to = room + stage * 2 * SIZE;
@@ -380,74 +360,56 @@ __device__ static inline void each_tile(bf16 *room, const head_rows &first,
     };
 
     start(0);
-    for (int place = 0; place < places; place += ATTN_TILE) {
+    for (int place = 0; place < first.n; place += ATTN_TILE) {
         const int stage = place / ATTN_TILE & 1;
 
         copy_wait();
         __syncthreads();
-        if (place + ATTN_TILE < places)
+        if (place + ATTN_TILE < first.n)
             start(place + ATTN_TILE);
         f(stage, (const bf16 *)room + stage * 2 * SIZE, place);
     }
 }
 
-/* Whether a tile of places has no place without a key. */
-__device__ inline bool is_full(const head &h, int place, int rows)
-{
-    return place >= h.shift && place + rows <= h.n + h.shift;
-}
-
 /* ---- dropout in fragments; see index.h ---- */
 
 /*
- * Words for the four values of a lane, rows queries and columns keys from `place` on;
- * offset: of query attn_draw_row(lane).
+ * Words for the 16 x 16 values of which a lane has 8: half c % 2 of word 2 i + c / 2 is for
+ * value c of the i-th result.  Rows are queries from `query` on, columns keys from `key`;
+ * both are multiples of 16.
  */
-__device__ inline void draw_words(uint32_t (&w)[4], const head &h, uint32_t offset,
-                                  int place)
+__device__ inline void draw_words(uint32_t (&w)[4], const head &h, int query, int key)
 {
     const int lane = threadIdx.x % WARP;
-    const bool odd = lane & 1;
-    const uint4 own = drop_words(h.key, h.record, offset,
-                                 attn_group(h.base, place + attn_draw_column(lane)),
-                                 (uint32_t)h.index);
-    const uint32_t got0 = __shfl_xor_sync(0xffffffffu, odd ? own.x : own.z, 1);
-    const uint32_t got1 = __shfl_xor_sync(0xffffffffu, odd ? own.y : own.w, 1);
+    const uint4 own = drop_words(h.key, h.record, h.base + (uint32_t)(query + lane / 4),
+                                 (uint32_t)(key / 4 + lane % 4), (uint32_t)h.index);
 
-    w[0] = odd ? got0 : own.x;
-    w[1] = odd ? got1 : own.y;
-    w[2] = odd ? own.z : got0;
-    w[3] = odd ? own.w : got1;
+    w[0] = own.x;
+    w[1] = own.y;
+    w[2] = own.z;
+    w[3] = own.w;
 }
 
-__device__ inline uint32_t pick(uint32_t x0, uint32_t x1, uint32_t x2, uint32_t x3, int i)
+/* The same with rows keys and columns queries. */
+__device__ inline void draw_words_turned(uint32_t (&w)[4], const head &h, int query, int key)
 {
-    const uint32_t low = i & 1 ? x1 : x0, high = i & 1 ? x3 : x2;
+    const int lane = threadIdx.x % WARP;
+    const bool odd = lane / 4 % 2;
+    const uint4 own =
+        drop_words(h.key, h.record, h.base + (uint32_t)(query + attn_turn_query(lane)),
+                   drop_attn_group((uint32_t)(key + attn_turn_key(lane))), (uint32_t)h.index);
+    /* Lower or upper halves, of words 0 and 1 (keys r) and of 2 and 3 (keys r + 8). */
+    const uint32_t low = 0x5410, high = 0x7632, keep = odd ? high : low, give = odd ? low : high;
+    const uint32_t own0 = __byte_perm(own.x, own.y, keep), own1 = __byte_perm(own.z, own.w, keep);
+    const uint32_t got0 = __shfl_xor_sync(0xffffffffu, __byte_perm(own.x, own.y, give), 4);
+    const uint32_t got1 = __shfl_xor_sync(0xffffffffu, __byte_perm(own.z, own.w, give), 4);
+    /* What is of query c into the lower half. */
+    const uint32_t first = odd ? 0x1054 : low, second = odd ? 0x3276 : high;
 
-    return i & 2 ? high : low;
-}
-
-/*
- * The same with rows keys from `place` on and columns queries; offset: of the query in
- * column attn_turn_column(lane).
- */
-__device__ inline void draw_words_turned(uint32_t (&w)[4], const head &h, uint32_t offset,
-                                         int place)
-{
-    const int lane = threadIdx.x % WARP, word = attn_turn_word(lane);
-    const uint4 own = drop_words(h.key, h.record, offset,
-                                 attn_group(h.base, place + attn_turn_row(lane)),
-                                 (uint32_t)h.index);
-    uint32_t got[4];
-
-    got[0] = pick(own.x, own.y, own.z, own.w, word);
-#pragma unroll
-    for (int i = 1; i < 4; i++)
-        got[i] = __shfl_xor_sync(0xffffffffu, pick(own.x, own.y, own.z, own.w, word ^ i),
-                                 4 * i);
-#pragma unroll
-    for (int i = 0; i < 4; i++)
-        w[i] = pick(got[0], got[1], got[2], got[3], word ^ i);
+    w[0] = __byte_perm(own0, got0, first);
+    w[1] = __byte_perm(own1, got1, first);
+    w[2] = __byte_perm(own0, got0, second);
+    w[3] = __byte_perm(own1, got1, second);
 }
 
 #endif

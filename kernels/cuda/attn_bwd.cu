@@ -10,9 +10,8 @@
  *     dq = ds k    dk = dsᵀ q    dv = (p keep)ᵀ dy
  *
  * keep is 0 or dropout's scale.  What all of a sum is multiplied with is left for its end:
- * ds is made of dp where it is kept and of (dy · y) / dropout's scale.  The first pass
- * leaves what dropout drops to the second one, a bit each, if there is room: drawing it
- * takes longer than the products.
+ * ds is made of dp where it is kept and of (dy · y) / dropout's scale.  Both passes draw
+ * what dropout drops: handing it on, a bit each, takes as many instructions.
  */
 #include "attn.cuh"
 
@@ -84,31 +83,6 @@ store_stats(const query_side<D, M> &f, float2 *to, int query, int n)
             to[query + lane / 4 + 8 * i] = f.stats[i / 2][i % 2];
 }
 
-__device__ static inline uint16_t *dropped_at(const attn_arg &a, const head &h, int place)
-{
-    return a.dropped + ((int64_t)h.index * a.groups + place / 16) * a.n_tok + h.first;
-}
-
-/* Of the keys at t.place those that the queries drop; each lane of four has some bits. */
-template <int M> __device__ static inline void
-store_dropped(const uint32_t (&bits)[M][2], const attn_arg &a, const head &h,
-              const tile_at &t)
-{
-    const int lane = threadIdx.x % WARP;
-    uint16_t *to = dropped_at(a, h, t.place);
-
-#pragma unroll
-    for (int i = 0; i < 2 * M; i++) {
-        const int query = t.own + 8 * i + lane / 4;
-        uint32_t all = bits[i / 2][i % 2];
-
-        all |= __shfl_xor_sync(0xffffffffu, all, 1);
-        all |= __shfl_xor_sync(0xffffffffu, all, 2);
-        if (lane % 4 == 0 && query < h.n)
-            to[query] = (uint16_t)all;
-    }
-}
-
 /*
  * dp becomes ds: M times 16 queries, 16 keys.  FULL: all are keys.  Places without a key
  * have rows of zeros, for which p may be infinite.
@@ -119,29 +93,25 @@ __device__ static inline void soften_queries(float (&s)[M][2][4], float (&dp)[M]
                                              const Stats &stats, const tile_at &t)
 {
     const int lane = threadIdx.x % WARP;
-    uint32_t bits[M][2] = {};
 
 #pragma unroll
-    for (int i = 0; i < 2 * M; i++) {
-        const int m = i / 2, half = i % 2, place = t.place + 8 * half;
+    for (int m = 0; m < M; m++) {
         uint32_t w[4];
 
         if (DROP)
-            draw_words(w, h, query_offset(h, t.own + 16 * m + attn_draw_row(lane)), place);
+            draw_words(w, h, t.own + 16 * m, t.place);
 #pragma unroll
-        for (int c = 0; c < 4; c++) {
-            const int column = 8 * half + 2 * (lane % 4) + c % 2, at = t.place + column;
+        for (int i = 0; i < 8; i++) {
+            const int half = i / 4, c = i % 4;
             const float2 row = stats[m][c / 2];
             const float p = exp2_approx(fmaf(s[m][half][c], a.scale * LOG2E, -row.x));
-            const bool drop = DROP && w[c] < a.drop.threshold;
+            const bool drop = DROP && drops(a.drop, w[i / 2], i % 2);
             const float ds = p * ((drop ? 0 : dp[m][half][c]) - row.y);
 
-            bits[m][c / 2] |= drop ? 1u << column : 0;
-            dp[m][half][c] = FULL || (at >= h.shift && at < h.n + h.shift) ? ds : 0;
+            dp[m][half][c] =
+                FULL || t.place + 8 * half + 2 * (lane % 4) + c % 2 < h.n ? ds : 0;
         }
     }
-    if (DROP && a.dropped)
-        store_dropped(bits, a, h, t);
 }
 
 /* The queries of f against the keys of a tile. */
@@ -207,49 +177,13 @@ times_v(float (&c)[1][2][4], const key_side<D> &f, const bf16 *rows)
         shared_times_turned<D>(c[0], f.rows, rows);
 }
 
-/* Where dropout comes from. */
-enum { DROP_NONE, DROP_DRAWN, DROP_KEPT };
-
-/* Bit 4 i + c: whether value c of a lane is dropped; rows are keys, columns queries. */
-template <int DROP> __device__ static inline uint32_t
-find_dropped(const attn_arg &a, const head &h, const tile_at &t)
-{
-    const int lane = threadIdx.x % WARP;
-    uint32_t drop = 0;
-
-#pragma unroll
-    for (int i = 0; i < 2; i++) {
-        const int query = t.place + 8 * i;
-
-        if (DROP == DROP_DRAWN) {
-            uint32_t w[4];
-
-            draw_words_turned(w, h, query_offset(h, query + attn_turn_column(lane)), t.own);
-#pragma unroll
-            for (int c = 0; c < 4; c++)
-                drop |= w[c] < a.drop.threshold ? 1u << (4 * i + c) : 0;
-        }
-        if (DROP == DROP_KEPT) {
-            const uint16_t *from = dropped_at(a, h, t.own);
-
-#pragma unroll
-            for (int c = 0; c < 2; c++) {
-                const int at = query + 2 * (lane % 4) + c;
-                const uint32_t bits = (at < h.n ? (uint32_t)from[at] : 0) >> lane / 4;
-
-                drop |= (bits & 1) << (4 * i + c) | (bits >> 8 & 1) << (4 * i + c + 2);
-            }
-        }
-    }
-    return drop;
-}
-
 /*
- * s becomes p keep, dp ds: 16 keys and 16 queries, whose stats are given.  Queries behind
- * the end have zeros in all, and so has what is made of them.
+ * s becomes p keep, dp ds: 16 keys and 16 queries, whose stats and words are given.  Queries
+ * behind the end have zeros in all, and so has what is made of them.
  */
-__device__ static inline void soften_keys(float (&s)[2][4], float (&dp)[2][4], float unit,
-                                          const float2 *stats, uint32_t dropped)
+template <bool DROP> __device__ static inline void
+soften_keys(float (&s)[2][4], float (&dp)[2][4], const attn_arg &a, const float2 *stats,
+            const uint32_t (&w)[4])
 {
 #pragma unroll
     for (int i = 0; i < 2; i++) {
@@ -258,8 +192,8 @@ __device__ static inline void soften_keys(float (&s)[2][4], float (&dp)[2][4], f
 #pragma unroll
         for (int c = 0; c < 4; c++) {
             const float lse = c % 2 ? two.z : two.x, delta = c % 2 ? two.w : two.y;
-            const float p = exp2_approx(fmaf(s[i][c], unit, -lse));
-            const bool drop = dropped >> (4 * i + c) & 1;
+            const float p = exp2_approx(fmaf(s[i][c], a.scale * LOG2E, -lse));
+            const bool drop = DROP && drops(a.drop, w[2 * i + c / 2], c % 2);
 
             s[i][c] = drop ? 0 : p;
             dp[i][c] = p * ((drop ? 0 : dp[i][c]) - delta);
@@ -268,7 +202,7 @@ __device__ static inline void soften_keys(float (&s)[2][4], float (&dp)[2][4], f
 }
 
 /* The keys of f against the queries of a tile. */
-template <int D, int DROP> __device__ static inline void
+template <int D, bool DROP> __device__ static inline void
 step_keys(key_side<D> &f, const attn_arg &a, const head &h, const bf16 *q,
           const float2 *stats, const tile_at &t)
 {
@@ -277,12 +211,13 @@ step_keys(key_side<D> &f, const attn_arg &a, const head &h, const bf16 *q,
 #pragma unroll 1
     for (int g = 0; g < t.rows; g += 16) {
         float s[1][2][4], dp[1][2][4];
-        uint32_t operand[1][4];
-        const uint32_t drop = find_dropped<DROP>(a, h, {t.own, t.place + g, 16, 0});
+        uint32_t operand[1][4], w[4] = {0, 0, 0, 0};
 
         times_rows_turned<D, 1>(s, f.k, q + g * ROW_LD<D>);
         times_v(dp, f, dy + g * ROW_LD<D>);
-        soften_keys(s[0], dp[0], a.scale * LOG2E, stats + g, drop);
+        if (DROP)
+            draw_words_turned(w, h, t.place + g, t.own);
+        soften_keys<DROP>(s[0], dp[0], a, stats + g, w);
         as_operand(operand[0], s[0][0], s[0][1]);
         times_rows<D, 1>(f.dv, operand, dy + g * ROW_LD<D>);
         as_operand(operand[0], dp[0][0], dp[0][1]);
@@ -296,8 +231,8 @@ finish_keys(const key_side<D> &f, const attn_arg &a, const head &h, int place)
     bf16 *k = (bf16 *)a.dqkv + h.first * a.lddq + a.h + h.index * D;
     const float factor = a.scale * a.drop.scale;
 
-    store_result<D>(k, a.lddq, f.dk[0], place - h.shift, h.n, make_float2(factor, factor));
-    store_result<D>(k + a.h, a.lddq, f.dv[0], place - h.shift, h.n,
+    store_result<D>(k, a.lddq, f.dk[0], place, h.n, make_float2(factor, factor));
+    store_result<D>(k + a.h, a.lddq, f.dv[0], place, h.n,
                     make_float2(a.drop.scale, a.drop.scale));
 }
 
@@ -333,23 +268,23 @@ static __global__ void __launch_bounds__(ATTN_THREADS, M > 1 ? 2 : 1)
     for (int m = 0; m < M; m++) {
         uint32_t kept[D / 16][4];
 
-        load_operand<D>(f.q[m], {q, a.ldq, 0, h.n}, query + 16 * m);
-        load_operand<D>(f.dy[m], {dy, a.lddy, 0, h.n}, query + 16 * m);
-        load_operand<D>(kept, {y, a.ldy, 0, h.n}, query + 16 * m);
+        load_operand<D>(f.q[m], {q, a.ldq, h.n}, query + 16 * m);
+        load_operand<D>(f.dy[m], {dy, a.lddy, h.n}, query + 16 * m);
+        load_operand<D>(kept, {y, a.ldy, h.n}, query + 16 * m);
         begin_queries(f, a, h, kept, m, query + 16 * m);
     }
     clear(f.dq);
     store_stats(f, a.stats + h.index * a.n_tok + h.first, query, h.n);
     each_tile<D>(
-        (bf16 *)room, {q + a.h, a.ldq, h.shift, h.n}, {q + 2 * a.h, a.ldq, h.shift, h.n},
+        (bf16 *)room, {q + a.h, a.ldq, h.n}, {q + 2 * a.h, a.ldq, h.n},
         [](int, int) {},
         [&](int, const bf16 *k, int place) {
-            const tile_at t = {query, place, rows_left(h.n + h.shift, place),
+            const tile_at t = {query, place, rows_left(h.n, place),
                                ATTN_TILE * ROW_LD<D>};
 
             if (query >= h.n)
                 return;
-            if (is_full(h, place, ATTN_TILE))
+            if (place + ATTN_TILE <= h.n)
                 step_queries<D, M, true, DROP>(f, a, h, k, t);
             else
                 step_queries<D, M, false, DROP>(f, a, h, k, t);
@@ -362,9 +297,8 @@ static __global__ void __launch_bounds__(ATTN_THREADS, M > 1 ? 2 : 1)
  * ATTN_WARPS * 16 places of keys of each head of each sequence; a warp has 16 of them.
  * CPU: attn_bwd_head.
  */
-template <int D, int DROP>
-static __global__ void __launch_bounds__(ATTN_THREADS,
-                                         D <= 64 && DROP != DROP_DRAWN ? 3 : 1)
+template <int D, bool DROP>
+static __global__ void __launch_bounds__(ATTN_THREADS, D <= 64 ? 3 : 1)
     dkv_kernel(const attn_arg a)
 {
     extern __shared__ __align__(16) char room[];
@@ -375,10 +309,10 @@ static __global__ void __launch_bounds__(ATTN_THREADS,
     const bf16 *dy = (const bf16 *)a.dy + h.first * a.lddy + h.index * D;
     bf16 *v = (bf16 *)room + 4 * ATTN_TILE * ROW_LD<D>;
     float2 *stats = (float2 *)(v + (HOLDS_V<D> ? 0 : ATTN_TILE * ROW_LD<D>));
-    const head_rows keys = {q + a.h, a.ldq, h.shift, h.n}, values = {q + 2 * a.h, a.ldq, h.shift, h.n};
+    const head_rows keys = {q + a.h, a.ldq, h.n}, values = {q + 2 * a.h, a.ldq, h.n};
     key_side<D> f;
 
-    if (h.n == 0 || p.tile * ATTN_WARPS * 16 >= h.n + h.shift)
+    if (h.n == 0 || p.tile * ATTN_WARPS * 16 >= h.n)
         return;
     load_operand<D>(f.k[0], keys, own);
     if constexpr (HOLDS_V<D>)
@@ -387,7 +321,7 @@ static __global__ void __launch_bounds__(ATTN_THREADS,
         copy_rows<D, ATTN_THREADS>(v, values, p.tile * ATTN_TILE, ATTN_TILE, threadIdx.x);
     begin_keys<D>(f, v + threadIdx.x / WARP * 16 * ROW_LD<D>);
     each_tile<D>(
-        (bf16 *)room, {q, a.ldq, 0, h.n}, {dy, a.lddy, 0, h.n},
+        (bf16 *)room, {q, a.ldq, h.n}, {dy, a.lddy, h.n},
         [&](int stage, int place) {
             const int i = place + (int)threadIdx.x;
 
@@ -397,7 +331,7 @@ static __global__ void __launch_bounds__(ATTN_THREADS,
                        i < h.n);
         },
         [&](int stage, const bf16 *qs, int place) {
-            if (own < h.n + h.shift)
+            if (own < h.n)
                 step_keys<D, DROP>(
                     f, a, h, qs, stats + stage * ATTN_TILE,
                     {own, place, rows_left(h.n, place), ATTN_TILE * ROW_LD<D>});
@@ -416,10 +350,10 @@ template <int D, bool DROP> __device__ static inline void
 short_bwd(const attn_arg &a, const head &h, bf16 *k, float2 *stats)
 {
     const int size = a.rows * ROW_LD<D>, lane = threadIdx.x % WARP;
-    const int keys = (h.n + h.shift + 15) / 16 * 16, queries = (h.n + 15) / 16 * 16;
+    const int rows = (h.n + 15) / 16 * 16;
     const bf16 *v = k + size, *q = v + size, *dy = q + size, *y = dy + size;
 
-    for (int i = h.n + lane; i < queries; i += WARP)
+    for (int i = h.n + lane; i < rows; i += WARP)
         stats[i] = make_float2(0, 0);
     for (int query = 0; query < h.n; query += 16) {
         query_side<D, 1> f;
@@ -431,19 +365,18 @@ short_bwd(const attn_arg &a, const head &h, bf16 *k, float2 *stats)
         begin_queries(f, a, h, kept, 0, query);
         clear(f.dq);
         store_stats(f, stats, query, h.n);
-        step_queries<D, 1, false, DROP>(f, a, h, k, {query, 0, keys, size});
+        step_queries<D, 1, false, DROP>(f, a, h, k, {query, 0, rows, size});
         finish_queries(f, a, h, query);
     }
     __syncwarp();
-    for (int place = 0; place < h.n + h.shift; place += 16) {
+    for (int place = 0; place < h.n; place += 16) {
         key_side<D> f;
 
         take_operand<D>(f.k[0], k + place * ROW_LD<D>);
         if constexpr (HOLDS_V<D>)
             take_operand<D>(f.v[0], v + place * ROW_LD<D>);
         begin_keys(f, v + place * ROW_LD<D>);
-        step_keys<D, DROP ? DROP_DRAWN : DROP_NONE>(f, a, h, q, stats,
-                                                    {place, 0, queries, size});
+        step_keys<D, DROP>(f, a, h, q, stats, {place, 0, rows, size});
         finish_keys(f, a, h, place);
     }
 }
@@ -467,20 +400,20 @@ static __global__ void __launch_bounds__(ATTN_THREADS) short_bwd_kernel(const at
     const attn_place p = attn_find(task, a.heads, 1);
     const head h = head_at(a, p.seq, p.head);
     const bf16 *from = (const bf16 *)a.qkv + h.first * a.ldq + h.index * D;
-    const int keys = (h.n + h.shift + 15) / 16 * 16, queries = (h.n + 15) / 16 * 16;
+    const int rows = (h.n + 15) / 16 * 16;
 
     if (h.n == 0)
         return;
-    copy_rows<D, WARP>(k, {from + a.h, a.ldq, h.shift, h.n}, 0, keys, lane);
-    copy_rows<D, WARP>(k + size, {from + 2 * a.h, a.ldq, h.shift, h.n}, 0, keys, lane);
-    copy_rows<D, WARP>(k + 2 * size, {from, a.ldq, 0, h.n}, 0, queries, lane);
+    copy_rows<D, WARP>(k, {from + a.h, a.ldq, h.n}, 0, rows, lane);
+    copy_rows<D, WARP>(k + size, {from + 2 * a.h, a.ldq, h.n}, 0, rows, lane);
+    copy_rows<D, WARP>(k + 2 * size, {from, a.ldq, h.n}, 0, rows, lane);
     copy_rows<D, WARP>(
         k + 3 * size,
-        {(const bf16 *)a.dy + h.first * a.lddy + h.index * D, a.lddy, 0, h.n}, 0, queries,
+        {(const bf16 *)a.dy + h.first * a.lddy + h.index * D, a.lddy, h.n}, 0, rows,
         lane);
     copy_rows<D, WARP>(
         k + 4 * size,
-        {(const bf16 *)a.y + h.first * a.ldy + h.index * D, a.ldy, 0, h.n}, 0, queries,
+        {(const bf16 *)a.y + h.first * a.ldy + h.index * D, a.ldy, h.n}, 0, rows,
         lane);
     copy_commit();
     copy_wait();
@@ -495,14 +428,14 @@ static int too_large(const attn_arg *a, struct err *e)
                    (long long)a->n_tok);
 }
 
-template <int D, int DROP>
+template <int D, bool DROP>
 static int run_keys(struct dev *d, attn_arg a, const struct attn *f, struct err *e)
 {
     const size_t own = HOLDS_V<D> ? 0 : ATTN_TILE * ROW_LD<D> * sizeof(bf16);
     const size_t bytes =
         TILES_BYTES<D> + own + 2 * ATTN_TILE * sizeof(float2);
 
-    a.tiles = (int)index_cut(attn_places(f), ATTN_WARPS * 16);
+    a.tiles = (int)index_cut(f->seqs.max_len, ATTN_WARPS * 16);
     a.tasks = (int64_t)f->seqs.n_seq * a.heads * a.tiles;
     if (a.tasks > INT32_MAX)
         return too_large(&a, e);
@@ -527,16 +460,13 @@ static int run_long(struct dev *d, attn_arg a, const struct attn *f, struct err 
         <<<(unsigned)a.tasks, ATTN_THREADS, TILES_BYTES<D>, d->stream>>>(a);
     if (cuda_launched(d, "attn_bwd", e))
         return -1;
-    if (!DROP)
-        return run_keys<D, DROP_NONE>(d, a, f, e);
-    return a.dropped ? run_keys<D, DROP_KEPT>(d, a, f, e)
-                     : run_keys<D, DROP_DRAWN>(d, a, f, e);
+    return run_keys<D, DROP>(d, a, f, e);
 }
 
 template <int D, bool DROP>
 static int run_short(struct dev *d, attn_arg a, const struct attn *f, struct err *e)
 {
-    a.rows = (int)index_round(attn_places(f), 16);
+    a.rows = (int)index_round(f->seqs.max_len, 16);
     const size_t each = short_bytes<D>(a.rows);
     const int fit = (int)(ATTN_ROOM / each), warps = fit < ATTN_WARPS ? fit : ATTN_WARPS;
 
@@ -565,12 +495,8 @@ int cuda_attn_bwd(struct dev *d, const struct attn_bwd *b, struct err *e)
     a.lddy = b->dy.ld;
     a.dqkv = b->dqkv.p;
     a.lddq = b->dqkv.ld;
-    a.groups = (int)index_cut(attn_places(f), 16);
-    if (a.groups * (int64_t)sizeof *a.dropped <= a.width * (int64_t)sizeof(bf16) &&
-        b->work.p && b->work.t == DT_BF16 && b->work.ld == b->work.cols)
-        a.dropped = (uint16_t *)b->work.p;
     by_head(a.width, f->drop.p > 0, [&](auto width, auto drop) {
-        if (attn_places(f) <= ATTN_SHORT)
+        if (f->seqs.max_len <= ATTN_SHORT)
             rc = run_short<width(), drop()>(d, a, f, e);
         else if (attn_rows_once(f->seqs.max_len))
             rc = run_long<width(), 1, drop()>(d, a, f, e);

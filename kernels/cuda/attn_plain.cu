@@ -58,15 +58,15 @@ put_row(T *to, const float (&acc)[PLAIN_COLUMNS], float factor, int width)
             to[lane + WARP * c] = from_float<T>(acc[c] * factor);
 }
 
-/* What dropout multiplies the probability of key j for a query with. */
-__device__ static inline float keep_factor(const attn_arg &a, const head &h,
-                                           uint32_t query, int j)
+/* What dropout multiplies the probability of key j for query i with. */
+__device__ static inline float keep_factor(const attn_arg &a, const head &h, int i, int j)
 {
-    const uint32_t place = h.base + (uint32_t)j;
-    const uint4 w = drop_words(h.key, h.record, query, place / 4, (uint32_t)h.index);
-    const uint32_t word = pick(w.x, w.y, w.z, w.w, (int)(place % 4));
+    const uint4 w = drop_words(h.key, h.record, h.base + drop_attn_query((uint32_t)i),
+                               drop_attn_group((uint32_t)j), (uint32_t)h.index);
+    const int half = drop_attn_half((uint32_t)i, (uint32_t)j);
+    const uint32_t low = half & 2 ? w.y : w.x, high = half & 2 ? w.w : w.z;
 
-    return word < a.drop.threshold ? 0 : a.drop.scale;
+    return drops(a.drop, half & 4 ? high : low, half) ? 0 : a.drop.scale;
 }
 
 /* Sequence, head and the number of this warp's query or key; false: behind the end. */
@@ -90,7 +90,6 @@ template <class T> static __global__ void plain_kernel(const attn_arg a)
     float *q = rows[threadIdx.x / WARP], acc[PLAIN_COLUMNS] = {}, top = -INFINITY,
           sum = 0;
     const T *qkv = (const T *)a.qkv, *k, *v;
-    uint32_t offset = 0;
     head h;
     int i;
 
@@ -99,8 +98,6 @@ template <class T> static __global__ void plain_kernel(const attn_arg a)
     k = qkv + h.first * a.ldq + a.h + h.index * a.width;
     v = k + a.h;
     take_row(q, qkv + (h.first + i) * a.ldq + h.index * a.width, a.width);
-    if (a.drop.on)
-        offset = query_offset(h, i);
     for (int from = 0; from < h.n; from += WARP) {
         const int j = from + lane, count = h.n - from < WARP ? h.n - from : WARP;
         const float s = j < h.n ? dot(q, k + j * a.ldq, a.width) * a.scale : -INFINITY;
@@ -110,7 +107,7 @@ template <class T> static __global__ void plain_kernel(const attn_arg a)
         sum = sum * old + warp_sum(p);
         top = higher;
         if (a.drop.on && j < h.n)
-            p *= keep_factor(a, h, offset, j);
+            p *= keep_factor(a, h, i, j);
 #pragma unroll
         for (int c = 0; c < PLAIN_COLUMNS; c++)
             acc[c] *= old;
@@ -149,7 +146,6 @@ template <class T> static __global__ void plain_dq_kernel(const attn_arg a)
     float *q = rows[threadIdx.x / WARP][0], *dy = rows[threadIdx.x / WARP][1];
     float acc[PLAIN_COLUMNS] = {}, lse, delta;
     const T *qkv = (const T *)a.qkv, *k, *v;
-    uint32_t offset = 0;
     int64_t at;
     head h;
     int i;
@@ -163,15 +159,13 @@ template <class T> static __global__ void plain_dq_kernel(const attn_arg a)
     delta = a.delta[at];
     take_row(q, qkv + (h.first + i) * a.ldq + h.index * a.width, a.width);
     take_row(dy, (const T *)a.dy + (h.first + i) * a.lddy + h.index * a.width, a.width);
-    if (a.drop.on)
-        offset = query_offset(h, i);
     for (int from = 0; from < h.n; from += WARP) {
         const int j = from + lane, count = h.n - from < WARP ? h.n - from : WARP;
         float ds = 0;
 
         if (j < h.n) {
             const float p = expf(dot(q, k + j * a.ldq, a.width) * a.scale - lse);
-            const float keep = a.drop.on ? keep_factor(a, h, offset, j) : 1;
+            const float keep = a.drop.on ? keep_factor(a, h, i, j) : 1;
 
             ds = p * (dot(dy, v + j * a.ldq, a.width) * keep - delta) * a.scale;
         }
@@ -204,8 +198,7 @@ template <class T> static __global__ void plain_dkv_kernel(const attn_arg a)
 
         if (i < h.n) {
             const int64_t at = h.index * a.n_tok + h.first + i;
-            const float keep =
-                a.drop.on ? keep_factor(a, h, query_offset(h, i), j) : 1;
+            const float keep = a.drop.on ? keep_factor(a, h, i, j) : 1;
 
             p = expf(dot(k, q + i * a.ldq, a.width) * a.scale - a.lse[at]);
             ds = p * (dot(v, dy + i * a.lddy, a.width) * keep - a.delta[at]) * a.scale;

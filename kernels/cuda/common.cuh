@@ -236,7 +236,7 @@ __device__ inline float warp_max(float x)
 struct drop_arg {
     const uint2 *key;
     const struct row_id *row;
-    uint32_t threshold;
+    uint32_t threshold; /* drop_threshold in the upper half of a word */
     float scale;
     int on;
 };
@@ -247,8 +247,8 @@ static inline struct drop_arg drop_arg(const struct drop *drop)
 
     a.key = (const uint2 *)drop->key;
     a.row = drop->row;
-    a.threshold = philox_threshold(drop->p);
-    a.scale = drop->p < 1 ? 1 / (1 - drop->p) : 0;
+    a.threshold = drop_threshold(drop->p) << 16;
+    a.scale = drop_scale(drop->p);
     a.on = drop->p > 0;
     return a;
 }
@@ -265,20 +265,33 @@ __device__ inline uint4 drop_words(uint2 key, uint32_t record, uint32_t offset,
     const uint32_t counter[4] = {record, offset, group, head}, k[2] = {key.x, key.y};
     uint32_t out[4];
 
-    philox4x32(out, counter, k);
+    philox_rounds(out, counter, k, PHILOX_DROP_ROUNDS);
     return make_uint4(out[0], out[1], out[2], out[3]);
 }
 
-/* Columns 4 group .. + 3 of a row. */
-__device__ inline float4 drop4(const struct drop_arg &a, uint2 key, struct row_id id,
-                               uint32_t group, float4 v)
+/* Whether the lower or the upper half of a word drops its element. */
+__device__ inline bool drops(const struct drop_arg &a, uint32_t word, int half)
 {
-    const uint4 w = drop_words(key, id.record, id.offset, group, 0);
+    return (half % 2 ? word : word << 16) < a.threshold;
+}
 
-    v.x = w.x < a.threshold ? 0 : v.x * a.scale;
-    v.y = w.y < a.threshold ? 0 : v.y * a.scale;
-    v.z = w.z < a.threshold ? 0 : v.z * a.scale;
-    v.w = w.w < a.threshold ? 0 : v.w * a.scale;
+/*
+ * Columns 4 lane .. + 3 of the piece-th 128 columns of a row.  One call is for two pieces:
+ * an even one draws `w`, which the odd one behind it takes too.
+ */
+__device__ inline float4 drop4(const struct drop_arg &a, uint2 key, struct row_id id,
+                               int piece, uint4 &w, float4 v)
+{
+    const int lane = threadIdx.x % WARP;
+
+    if (piece % 2 == 0)
+        w = drop_words(key, id.record, id.offset, (uint32_t)(piece / 2 * WARP + lane), 0);
+    const uint32_t low = piece % 2 ? w.z : w.x, high = piece % 2 ? w.w : w.y;
+
+    v.x = drops(a, low, 0) ? 0 : v.x * a.scale;
+    v.y = drops(a, low, 1) ? 0 : v.y * a.scale;
+    v.z = drops(a, high, 0) ? 0 : v.z * a.scale;
+    v.w = drops(a, high, 1) ? 0 : v.w * a.scale;
     return v;
 }
 

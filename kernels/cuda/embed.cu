@@ -45,6 +45,7 @@ static __global__ void __launch_bounds__(ROW_THREADS) embed_kernel(const embed_a
     const int n = a.cols;
     struct row_id id = {0, 0};
     uint2 key = {0, 0};
+    uint4 w = {0, 0, 0, 0};
     float4 v[GROUPS];
 
     if (row >= a.rows)
@@ -57,7 +58,7 @@ static __global__ void __launch_bounds__(ROW_THREADS) embed_kernel(const embed_a
     row_norm<GROUPS, FAST>(v, a.gamma, a.beta, a.eps, a.stats + 2 * row, n);
     each_group<GROUPS>(n, [&](int g, int col) {
         if (a.drop.on)
-            v[g] = drop4(a.drop, key, id, (uint32_t)col / 4, v[g]);
+            v[g] = drop4(a.drop, key, id, g, w, v[g]);
         store4<FAST>((T *)a.y + row * a.ldy + col, v[g], n - col);
     });
 }
@@ -75,6 +76,7 @@ static __global__ void __launch_bounds__(ROW_THREADS) embed_bwd_kernel(const emb
     const int n = a.cols;
     float4 x[GROUPS], dy[GROUPS], dgamma[GROUPS], dbeta[GROUPS];
     uint2 key = {0, 0};
+    uint4 w = {0, 0, 0, 0};
 
     if (a.drop.on)
         key = drop_key(a.drop);
@@ -89,7 +91,7 @@ static __global__ void __launch_bounds__(ROW_THREADS) embed_bwd_kernel(const emb
             x[g] = embed_sum<FAST>(a, row, col);
             dy[g] = load4<FAST>(p + col, n - col);
             if (a.drop.on)
-                dy[g] = drop4(a.drop, key, id, (uint32_t)col / 4, dy[g]);
+                dy[g] = drop4(a.drop, key, id, g, w, dy[g]);
             dy[g] = mask4(dy[g], n - col);
         });
         row_norm_bwd<GROUPS, FAST>(x, dy, dgamma, dbeta, a.gamma, a.stats + 2 * row, n);

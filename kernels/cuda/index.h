@@ -132,56 +132,24 @@ INDEX_INLINE struct attn_place attn_find(int64_t task, int32_t heads, int32_t ti
 }
 
 /*
- * With dropout keys are numbered from the multiple of 4 at or before the first one's
- * offset in its record, so that four neighbours share one call of Philox: key j of the
- * sequence is at place j + attn_shift, and places before the shift are empty.
+ * A result of m16n8k16 has, in a lane, columns c and c + 1 of rows r and r + 8, r = lane / 4,
+ * c = 2 (lane % 4); two of them side by side are a tile of 16 x 16.  Where rows are queries
+ * and columns keys, its 8 values are those of one call of Philox (philox.h), the call that
+ * lane draws: query r, keys c, c + 1 and 8 further on.
+ *
+ * Transposed, rows are keys and columns queries: lanes that differ by 4 have keys r and r ^ 1
+ * and the same queries c and c + 1, and need the same two calls.  The one with the even key
+ * draws that of query c, the other that of query c + 1; of every word each takes the half of
+ * its own key.
  */
-INDEX_INLINE int32_t attn_shift(uint32_t offset, bool drop)
+INDEX_INLINE int attn_turn_query(int lane)
 {
-    return drop ? (int32_t)(offset % 4) : 0;
+    return 2 * (lane % 4) + lane / 4 % 2;
 }
 
-/* Third word of the Philox counter for the keys at places 4 (place / 4) .. + 3. */
-INDEX_INLINE uint32_t attn_group(uint32_t offset, int32_t place)
+INDEX_INLINE int attn_turn_key(int lane)
 {
-    return offset / 4 + (uint32_t)(place / 4);
-}
-
-/*
- * Forward fragments (rows are queries, columns keys) hold, in a lane, columns c and c + 1
- * of rows r and r + 8, c = 2 (lane % 4).  A call of Philox gives four columns of one row:
- * of two neighbouring lanes the even one draws for row r, the odd one for row r + 8, and
- * each passes on what the other one needs.
- */
-INDEX_INLINE int attn_draw_row(int lane)
-{
-    return lane / 4 + (lane & 1) * 8;
-}
-
-INDEX_INLINE int attn_draw_column(int lane)
-{
-    return (lane % 4) / 2 * 4;
-}
-
-/*
- * Backward fragments are transposed: rows are keys, columns queries.  Four lanes, whose
- * numbers differ by 4, share four calls; lane w = lane / 4 % 4 draws call w, which is for
- * column c + (w & 1) and the four keys around row lane / 4 + 8 (w / 2), and takes word w
- * of all four calls.
- */
-INDEX_INLINE int attn_turn_word(int lane)
-{
-    return lane / 4 % 4;
-}
-
-INDEX_INLINE int attn_turn_column(int lane)
-{
-    return 2 * (lane % 4) + (attn_turn_word(lane) & 1);
-}
-
-INDEX_INLINE int attn_turn_row(int lane)
-{
-    return lane / 16 * 4 + attn_turn_word(lane) / 2 * 8;
+    return lane / 8 * 2;
 }
 
 #endif

@@ -25,6 +25,7 @@ static __global__ void __launch_bounds__(ROW_THREADS) add_norm_kernel(const norm
     const int n = a.cols;
     struct row_id id = {0, 0};
     uint2 key = {0, 0};
+    uint4 w = {0, 0, 0, 0};
     float4 v[GROUPS];
     T *x;
 
@@ -38,7 +39,7 @@ static __global__ void __launch_bounds__(ROW_THREADS) add_norm_kernel(const norm
     each_group<GROUPS>(n, [&](int g, int col) {
         v[g] = load4<FAST>(x + col, n - col);
         if (a.drop.on)
-            v[g] = drop4(a.drop, key, id, (uint32_t)col / 4, v[g]);
+            v[g] = drop4(a.drop, key, id, g, w, v[g]);
         if (a.residual)
             v[g] = v[g] + load4<FAST>((const T *)a.residual + row * a.ldr + col, n - col);
         v[g] = rounded<T>(v[g]);
@@ -99,6 +100,7 @@ static __global__ void __launch_bounds__(ROW_THREADS)
     const int n = a.cols;
     float4 x[GROUPS], dy[GROUPS], dgamma[GROUPS], dbeta[GROUPS];
     uint2 key = {0, 0};
+    uint4 w = {0, 0, 0, 0};
 
     if (a.drop.on)
         key = drop_key(a.drop);
@@ -117,7 +119,7 @@ static __global__ void __launch_bounds__(ROW_THREADS)
             if (a.dresidual)
                 store4<FAST>((T *)a.dresidual + row * a.ldr + col, dy[g], n - col);
             if (a.drop.on)
-                dy[g] = drop4(a.drop, key, id, (uint32_t)col / 4, dy[g]);
+                dy[g] = drop4(a.drop, key, id, g, w, dy[g]);
             if (a.dx)
                 store4<FAST>((T *)a.dx + row * a.lddx + col, dy[g], n - col);
         });

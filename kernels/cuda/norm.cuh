@@ -3,7 +3,7 @@
  * norm: layer norm of a row by a warp, which add_norm and embed share (private to
  * kernels/cuda).
  *
- * A lane holds four neighbouring columns out of every 128; one group of four is what a
+ * A lane holds four neighbouring columns out of every 128; two groups of four are what a
  * call of Philox serves.  GROUPS is how many a lane holds at most.  The widths of models
  * have instances that keep all in registers; others, up to ROW_GROUPS_MAX * 128 columns,
  * take the instance with loops that are not unrolled.

@@ -432,7 +432,7 @@ static inline void launch(struct bench *x, enum slot slot, int64_t i)
 {
     const bool norm = slot == NORM || slot == NORM_B;
     const struct layer *l = &x->layer[norm ? i / 2 : i];
-    const struct attn_bwd attn = {&l->attn, x->work, x->dqkv, x->dx};
+    const struct attn_bwd attn = {&l->attn, x->work, x->dqkv};
     int rc = 0;
 
     switch (slot) {

@@ -105,6 +105,18 @@ static inline float emu_float(uint32_t bits)
     return x;
 }
 #define __uint_as_float emu_float
+
+/* Bytes of a and, from 4 on, of b, chosen by the nibbles of s. */
+static inline uint32_t emu_byte_perm(uint32_t a, uint32_t b, uint32_t s)
+{
+    const uint64_t both = (uint64_t)b << 32 | a;
+    uint32_t out = 0;
+
+    for (int i = 0; i < 4; i++)
+        out |= (uint32_t)(both >> 8 * (s >> 4 * i & 7) & 0xff) << 8 * i;
+    return out;
+}
+#define __byte_perm emu_byte_perm
 #define __fdividef(a, b) ((a) / (b))
 
 /* ex2.approx.ftz.f32: 2^x, 0 where that is denormal. */

@@ -123,7 +123,6 @@ static void attn_case(const void *arg)
     take("lse", f.lse, s->heads * t, DT_F32);
     b.dy = acts(t, h, 1);
     b.dqkv = acts(t, 3 * h, 0);
-    b.work = acts(t, h, 0);
     NEED(now->b->attn_bwd(now->d, &b, &now->e));
     take_mat("dqkv", &b.dqkv);
     f.lse = NULL;
@@ -156,8 +155,7 @@ static void test_attn(void)
 }
 
 /*
- * So long that what dropout drops is not kept between two passes, as long as the models are,
- * as BERT-base and -large have them, and longer than any.
+ * As long as the models are, as BERT-base and -large have them, and longer than any.
  */
 static void test_long_attn(void)
 {

@@ -288,18 +288,36 @@ static inline const struct dev_step *rig_step(struct dev_step s)
     return rig_bytes(&s, sizeof s);
 }
 
-/* What dropout multiplies element (row, j) with; head is 0 but for attention. */
-static inline double ref_drop(float p, uint32_t site, struct row_id row, uint32_t j,
-                              uint32_t head)
+/* What dropout multiplies what takes a half-word of a call with. */
+static inline double ref_keep(float p, uint32_t site, const uint32_t counter[4], int half)
 {
-    const uint32_t counter[4] = {row.record, row.offset, j / 4, head};
     uint32_t key[2], word[4];
 
     if (p == 0)
         return 1;
     philox_key(key, rig_seed, RIG_STEP, site);
-    philox4x32(word, counter, key);
-    return word[j % 4] < philox_threshold(p) ? 0 : 1 / (1 - (double)p);
+    philox_rounds(word, counter, key, 7);
+    return (word[half / 2] >> 16 * (half % 2) & 0xffff) < drop_threshold(p)
+               ? 0
+               : 65536 / (65536 - (double)drop_threshold(p));
+}
+
+/* The same for element (row, j) of a matrix. */
+static inline double ref_drop(float p, uint32_t site, struct row_id row, uint32_t j)
+{
+    const uint32_t counter[4] = {row.record, row.offset, drop_group(j), 0};
+
+    return ref_keep(p, site, counter, drop_half(j));
+}
+
+/* The same for the probability of at = {query, key, head} of the sequence that row begins. */
+static inline double ref_drop_attn(float p, uint32_t site, struct row_id row,
+                                   const uint32_t at[3])
+{
+    const uint32_t counter[4] = {row.record, row.offset + drop_attn_query(at[0]),
+                                 drop_attn_group(at[1]), at[2]};
+
+    return ref_keep(p, site, counter, drop_attn_half(at[0], at[1]));
 }
 
 static inline double ref_dot(const double *a, const double *b, int64_t n)

@@ -4,6 +4,7 @@
  * of attention, and who draws which random words in a fragment of the matrix instruction.
  */
 #include "../../kernels/cuda/index.h"
+#include "philox.h"
 #include "test.h"
 
 #include <stdlib.h>
@@ -139,52 +140,65 @@ static void every_task_once(void)
     }
 }
 
-/* Key j at place j + shift has the group and the word of its offset, base + j. */
-static void places_agree_with_offsets(void)
+/* The elements of a lane's 8 values: rows and columns of the i-th result's value c. */
+static int value_row(int lane, int c)
 {
-    for (uint32_t base = 0; base < 40; base++) {
-        const int shift = attn_shift(base, true);
-
-        CHECK(attn_shift(base, false) == 0);
-        for (int j = 0; j < 100; j++) {
-            CHECK(attn_group(base, j + shift) == (base + (uint32_t)j) / 4);
-            CHECK((uint32_t)(j + shift) % 4 == (base + (uint32_t)j) % 4);
-        }
-    }
+    return lane / 4 + c / 2 * 8;
 }
 
-/* What a lane of a forward fragment ends up with is word column % 4 of (row, column / 4). */
+static int value_column(int lane, int i, int c)
+{
+    return 8 * i + 2 * (lane % 4) + c % 2;
+}
+
+/* A lane that draws for (row, column) = (query, key) has all 8 halves of one call. */
 static void forward_words(void)
 {
     for (int lane = 0; lane < 32; lane++) {
-        for (int i = 0; i < 4; i++) { /* values of a lane: (row, column) */
-            const int row = lane / 4 + i / 2 * 8, column = 2 * (lane % 4) + i % 2;
-            /* Row r comes from the even lane of the pair, r + 8 from the odd one. */
-            const int from = i < 2 ? lane & ~1 : lane | 1;
+        for (int v = 0; v < 8; v++) {
+            const int i = v / 4, c = v % 4;
+            const uint32_t query = (uint32_t)value_row(lane, c);
+            const uint32_t key = (uint32_t)value_column(lane, i, c);
 
-            CHECK(attn_draw_row(from) == row);
-            CHECK(attn_draw_column(from) / 4 == column / 4);
-            /* An even lane takes words 0 and 1, an odd one 2 and 3. */
-            CHECK(column % 4 == (lane & 1) * 2 + i % 2);
+            for (uint32_t at = 0; at < 64; at += 16) {
+                CHECK(drop_attn_query(query + at) == at + (uint32_t)lane / 4);
+                CHECK(drop_attn_group(key + at) == at / 4 + (uint32_t)lane % 4);
+            }
+            CHECK(drop_attn_half(query, key) == 2 * (2 * i + c / 2) + c % 2);
         }
     }
 }
 
-/* In a transposed one it is word row % 4 of (column, row / 4). */
+/* In a transposed result the call of each value is the lane's own or that of lane ^ 4. */
 static void backward_words(void)
 {
     for (int lane = 0; lane < 32; lane++) {
-        for (int i = 0; i < 4; i++) {
-            const int row = lane / 4 + i / 2 * 8, column = 2 * (lane % 4) + i % 2;
-            const int from = (lane & ~12) | i << 2; /* the lane that draws call i */
+        for (int v = 0; v < 8; v++) {
+            const int i = v / 4, c = v % 4;
+            const uint32_t key = (uint32_t)value_row(lane, c);
+            const uint32_t query = (uint32_t)value_column(lane, i, c);
+            /* Whose lane / 4 is even draws value c % 2 = 0, the other one 1. */
+            const int from = (lane & ~4) | (c % 2 ? 4 : 0);
 
-            CHECK(attn_turn_word(from) == i);
-            CHECK(attn_turn_column(from) == column);
-            CHECK(attn_turn_row(from) / 4 == row / 4);
-            CHECK(attn_turn_row(from) % 4 == 0);
-            CHECK(attn_turn_word(lane) == row % 4);
+            CHECK(drop_attn_query(query) == (uint32_t)attn_turn_query(from));
+            CHECK(drop_attn_group(key) == drop_attn_group((uint32_t)attn_turn_key(from)));
+            /* Words by halves of keys, then of queries; in each the half of the own key. */
+            CHECK(drop_attn_half(query, key) == 2 * (2 * (c / 2) + i) + lane / 4 % 2);
         }
     }
+}
+
+/* A call serves 8 elements, each with a half of its own, of matrices and of attention. */
+static void halves_are_taken_once(void)
+{
+    enum { N = 64, COLUMNS = 1024 };
+    static uint8_t seen[N][N / 4][8], row[COLUMNS / 8][8];
+
+    for (uint32_t i = 0; i < N; i++)
+        for (uint32_t j = 0; j < N; j++)
+            CHECK(seen[drop_attn_query(i)][drop_attn_group(j)][drop_attn_half(i, j)]++ == 0);
+    for (uint32_t j = 0; j < COLUMNS; j++)
+        CHECK(row[drop_group(j)][drop_half(j)]++ == 0);
 }
 
 int main(void)
@@ -193,8 +207,8 @@ int main(void)
     RUN(bits_hold_every_key);
     RUN(segments_of_all_lengths);
     RUN(every_task_once);
-    RUN(places_agree_with_offsets);
     RUN(forward_words);
     RUN(backward_words);
+    RUN(halves_are_taken_once);
     return test_end();
 }

@@ -246,8 +246,8 @@ static void ref_attn_row(const struct attn_case *c, int64_t s, int64_t h, int64_
     for (int64_t j = 0; j < n; j++) {
         const double *v = c->qkv + (from + j) * 3 * width + 2 * width + h * c->width;
         const double p = prob[j] / sum *
-                         ref_drop(c->p, SITE, c->at.row[from + i],
-                                  c->at.row[from + j].offset, (uint32_t)h);
+                         ref_drop_attn(c->p, SITE, c->at.row[from],
+                                       (const uint32_t[]){(uint32_t)i, (uint32_t)j, (uint32_t)h});
 
         for (int64_t d = 0; d < c->width; d++)
             y[d] += p * v[d];
@@ -289,7 +289,6 @@ static void attn_one(const struct lengths *l, int64_t heads, int64_t width, floa
     rig_check("y", f.y.p, c.y, t * h);
     b.dy = rig_mat(c.r, t, h);
     b.dqkv = rig_mat(NULL, t, 3 * h);
-    b.work = rig_mat(NULL, t, h);
     NEED(rig->b->attn_bwd(rig->d, &b, &rig->e));
     rig_gradient("dqkv", b.dqkv.p, NULL, c.qkv, t * 3 * h, attn_value, &c);
     f.lse = NULL;

@@ -24,7 +24,7 @@ static double norm_value(const void *ctx)
     for (int64_t i = 0; i < c->at.t; i++) {
         for (int64_t j = 0; j < c->h; j++)
             c->sum[i * c->h + j] =
-                c->x[i * c->h + j] * ref_drop(c->p, SITE, c->at.row[i], (uint32_t)j, 0) +
+                c->x[i * c->h + j] * ref_drop(c->p, SITE, c->at.row[i], (uint32_t)j) +
                 (c->residual ? c->residual[i * c->h + j] : 0);
         ref_norm(c->sum + i * c->h, c->gamma, c->beta, (double)c->eps, c->y + i * c->h,
                  c->h);
@@ -103,7 +103,7 @@ static void test_dropout(void)
 
             for (int64_t k = 0; k < n; k++)
                 y[k] = x[k] * ref_drop(0.4f, SITE, at.row[k / widths[w]],
-                                       (uint32_t)(k % widths[w]), 0);
+                                       (uint32_t)(k % widths[w]));
             NEED(rig->b->dropout(rig->d, &none, mx, my, &rig->e));
             rig_check("copy", my.p, x, n);
             NEED(rig->b->dropout(rig->d, &drop, mx, my, &rig->e));
@@ -136,7 +136,7 @@ static double embed_value(const void *ctx)
                         (c->type ? c->type[c->types[i] * c->h + j] : 0);
         ref_norm(c->sum, c->gamma, c->beta, (double)c->eps, y, c->h);
         for (int64_t j = 0; j < c->h; j++)
-            y[j] *= ref_drop(c->p, SITE, c->at.row[i], (uint32_t)j, 0);
+            y[j] *= ref_drop(c->p, SITE, c->at.row[i], (uint32_t)j);
     }
     return ref_dot(c->y, c->r, c->at.t * c->h);
 }
