@@ -5,6 +5,9 @@
 
 #include <stdlib.h>
 #include <string.h>
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 const struct added_token *added_find(const struct added *a, const char *content, size_t len)
 {
@@ -99,6 +102,31 @@ static bool stands_alone(const uint8_t *p, size_t n, size_t start, size_t stop)
            (stop == n || !is_flagged(utf8_next(p + stop, n - stop, &used), UNI_WORD));
 }
 
+/* Behind whole groups of bytes that no token of the set starts with; where they are few. */
+static size_t skip_others(const struct added_set *set, const uint8_t *p, size_t n, size_t at)
+{
+#if defined(__SSE2__)
+    __m128i some[ADDED_SOME];
+
+    for (int i = 0; i < ADDED_SOME; i++)
+        some[i] = _mm_set1_epi8((char)set->some[i]);
+    for (; set->has_some && n - at >= sizeof(__m128i); at += sizeof(__m128i)) {
+        const __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(p + at));
+        __m128i found = _mm_cmpeq_epi8(v, some[0]);
+
+        for (int i = 1; i < ADDED_SOME; i++)
+            found = _mm_or_si128(found, _mm_cmpeq_epi8(v, some[i]));
+        if (_mm_movemask_epi8(found))
+            break;
+    }
+#else
+    (void)set;
+    (void)p;
+    (void)n;
+#endif
+    return at;
+}
+
 /* The first place from `at` on where a token of the set may start, or n. */
 static size_t candidate(const struct added_set *set, const uint8_t *p, size_t n, size_t at)
 {
@@ -107,6 +135,7 @@ static size_t candidate(const struct added_set *set, const uint8_t *p, size_t n,
 
         return found ? (size_t)(found - p) : n;
     }
+    at = skip_others(set, p, n, at);
     while (at < n && !set->first[p[at]])
         at++;
     return at;

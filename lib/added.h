@@ -23,11 +23,15 @@ struct added_token {
     bool special, lstrip, rstrip, single_word, normalized;
 };
 
+enum { ADDED_SOME = 4 };
+
 /* One set to look for: the raw or the normalized ones. */
 struct added_set {
     struct trie trie;    /* values are indices of the tokens */
     bool first[256];     /* bytes that a token starts with */
     int only;            /* the one such byte, -1: several */
+    uint8_t some[ADDED_SOME]; /* has_some: all of them, some perhaps twice */
+    bool has_some;
     int n;
 };
 

@@ -59,6 +59,19 @@ int tokrules_piece(struct template_piece *piece, int *n, int32_t id, int32_t typ
     return 0;
 }
 
+/* The bytes that tokens of a set start with, where they are few. */
+static void list_first(struct added_set *set)
+{
+    int n = 0;
+
+    for (int b = 0; b < 256; b++)
+        if (set->first[b] && n++ < ADDED_SOME)
+            set->some[n - 1] = (uint8_t)b;
+    set->has_some = n > 0 && n <= ADDED_SOME;
+    for (int i = n; set->has_some && i < ADDED_SOME; i++)
+        set->some[i] = set->some[0];
+}
+
 /* Builds the trie of the raw added tokens, or of the normalized ones. */
 static int build_set(struct tokenizer *t, struct added_set *set, bool normalized, struct err *e)
 {
@@ -96,6 +109,7 @@ static int build_set(struct tokenizer *t, struct added_set *set, bool normalized
         set->only = i == 0 || set->only == byte ? byte : -1;
         set->first[byte] = true;
     }
+    list_first(set);
     rc = rc || trie_build(&set->trie, entry, (size_t)set->n, e) ? -1 : 0;
     norm_scratch_free(&scratch);
     buf_free(&all);

@@ -15,16 +15,16 @@ static const double UNK_PENALTY = 10.0;
 enum { LINK_ID = (1 << 25) - 1, LINK_UNKNOWN = LINK_ID, LINK_SHIFT = 25, LINK_LONG = 127 };
 
 /*
- * A character of three bytes, as most are of scripts without spaces: where the trie goes on behind
- * it, by what, and what piece it is.
+ * A character of three bytes, as most are of scripts without spaces.  The words of a text look
+ * all over the table: it is kept small.
  */
 struct unigram_char {
     double score;
-    uint64_t next; /* a bit for each bucket of what stands behind it in a piece */
-    int32_t id;    /* -1: none */
-    uint32_t node, base;
-    enum { CHAR_NEW, CHAR_NONE, CHAR_KNOWN, CHAR_PARTS } kind; /* PARTS: a piece ends within it */
+    uint32_t next;  /* a bit for each bucket of what stands behind it in a piece */
+    uint32_t piece; /* its id + PIECE_FIRST, or one of these */
 };
+/* Not looked up yet; no piece; the unknown token is spelled so; a piece ends within it. */
+enum { PIECE_NEW, PIECE_NONE, PIECE_UNKNOWN, PIECE_PARTS, PIECE_FIRST };
 
 enum { CHARS = 0x10000 };
 
@@ -107,6 +107,7 @@ struct search {
     uint32_t *link;      /* (reach - start + 1) by place - start */
     uint32_t *ids;       /* (count) */
     size_t count, unknown; /* where a run of unknown characters starts, or NOWHERE */
+    struct unigram_char *chars;
 };
 #define NOWHERE SIZE_MAX
 
@@ -142,62 +143,66 @@ static inline bool offer(struct search *q, size_t end, double score, uint32_t li
 /* The bucket of what starts at p[0..n-1], n > 0: by the second byte of three or four. */
 static inline unsigned bucket(const uint8_t *p, size_t n)
 {
-    return (p[0] < 0xe0 || n < 2 ? p[0] : p[1]) & 63;
+    const uint8_t second = p[n > 1];
+
+    return (p[0] < 0xe0 ? p[0] : second) & 31;
 }
 
 /* The buckets of what goes on behind a node. */
-static uint64_t buckets(const struct trie *t, uint32_t node)
+static uint32_t buckets(const struct trie *t, uint32_t node)
 {
-    uint64_t mask = 0;
+    uint32_t mask = 0;
 
+    if (!(t->node[node].base & 0x7fffffff))
+        return 0;
     for (unsigned b = 0; b < 256; b++) {
         const uint32_t child = trie_step(t, node, (uint8_t)b);
 
         if (child == TRIE_NONE)
             continue;
-        mask |= (uint64_t)1 << (b & 63);
+        mask |= (uint32_t)1 << (b & 31);
         for (unsigned c = 0; b >= 0xe0 && c < 256; c++)
             if (trie_step(t, child, (uint8_t)c) != TRIE_NONE)
-                mask |= (uint64_t)1 << (c & 63);
+                mask |= (uint32_t)1 << (c & 31);
     }
     return mask;
 }
 
 static void look_up(const struct unigram *u, const uint8_t *p, struct unigram_char *k)
 {
+    const struct trie *t = &u->trie;
     uint32_t node = TRIE_ROOT;
+    int32_t id;
 
-    k->kind = CHAR_NONE;
-    k->id = -1;
+    *k = (struct unigram_char){0, 0, PIECE_NONE};
     for (int i = 0; i < 3; i++) {
-        node = trie_step(&u->trie, node, p[i]);
+        node = trie_step(t, node, p[i]);
         if (node == TRIE_NONE)
             return;
-        if (i < 2 && u->trie.node[node].base >> 31) {
-            k->kind = CHAR_PARTS;
+        if (i < 2 && t->node[node].base >> 31) {
+            k->piece = PIECE_PARTS;
             return;
         }
     }
-    k->kind = CHAR_KNOWN;
-    k->node = node;
-    k->base = u->trie.node[node].base & 0x7fffffff;
-    k->id = u->trie.node[node].base >> 31 ? u->trie.value[node] : -1;
-    k->score = k->id >= 0 ? u->score[k->id] : 0;
-    k->next = k->base ? buckets(&u->trie, node) : 0;
+    k->next = buckets(t, node);
+    if (t->node[node].base >> 31) {
+        id = t->value[node];
+        k->score = u->score[id];
+        k->piece = id == u->unk ? PIECE_UNKNOWN : PIECE_FIRST + (uint32_t)id;
+    }
 }
 
-/* What is known of the character of three bytes at a place. */
-static inline const struct unigram_char *known(const struct search *q, struct unigram_char *chars,
-                                               uint32_t c, size_t at)
+/* What is known of the character c of three bytes at a place. */
+static inline const struct unigram_char *known(const struct search *q, uint32_t c, size_t at)
 {
-    struct unigram_char *k = &chars[c];
+    struct unigram_char *k = &q->chars[c];
 
-    if (k->kind == CHAR_NEW)
+    if (k->piece == PIECE_NEW)
         look_up(q->u, q->word + at, k);
     return k;
 }
 
-/* Whether a piece may go on with what stands at a place. */
+/* Whether a piece may go on behind a character, with what stands at a place. */
 static inline bool goes_on(const struct search *q, const struct unigram_char *k, size_t at)
 {
     return at < q->n && k->next >> bucket(q->word + at, q->n - at) & 1;
@@ -256,14 +261,15 @@ static void put_stretch(struct search *q)
 
 /* ---- the search ---- */
 
-/* Offers the pieces that go on at word[i] from a node; whether one ends at `single`. */
-static inline bool walk(struct search *q, size_t i, uint32_t node, uint32_t base, size_t single)
+/* Offers the pieces that start at q->at; whether one ends at `single`. */
+static inline bool walk(struct search *q, size_t single)
 {
     const struct trie *t = &q->u->trie;
     const double here = q->score[q->at & q->mask];
+    uint32_t node = TRIE_ROOT, base = t->node[node].base & 0x7fffffff;
     bool found = false;
 
-    for (; i < q->n; i++) {
+    for (size_t i = q->at; i < q->n; i++) {
         const uint32_t child = base + q->word[i];
 
         if (t->node[child].parent != node)
@@ -282,7 +288,7 @@ static inline bool walk(struct search *q, size_t i, uint32_t node, uint32_t base
 }
 
 /* Offers all pieces from q->at on, and moves on by a character; false: it has no token. */
-static bool step(struct search *q, struct unigram_char *chars)
+static bool step(struct search *q)
 {
     const struct unigram *u = q->u;
     const double here = q->score[q->at & q->mask];
@@ -293,15 +299,12 @@ static bool step(struct search *q, struct unigram_char *chars)
     bool single;
 
     if (used == 3)
-        k = known(q, chars, c, q->at);
-    if (k && k->kind != CHAR_PARTS) {
-        single = k->id >= 0;
-        if (single)
-            offer(q, end, k->score + here, link_of(3, (uint32_t)k->id));
-        if (goes_on(q, k, end))
-            (void)walk(q, end, k->node, k->base, end);
+        k = known(q, c, q->at);
+    if (k && k->piece >= PIECE_FIRST && !goes_on(q, k, end)) {
+        offer(q, end, k->score + here, link_of(3, k->piece - PIECE_FIRST));
+        single = true;
     } else {
-        single = walk(q, q->at, TRIE_ROOT, u->trie.node[TRIE_ROOT].base & 0x7fffffff, end);
+        single = walk(q, end);
     }
     if (!single && offer(q, end, u->unk_score + here, link_of(used, LINK_UNKNOWN)) &&
         u->unk == VOCAB_NO_ID)
@@ -310,23 +313,32 @@ static bool step(struct search *q, struct unigram_char *chars)
     return true;
 }
 
-/* Characters that are pieces and start no longer ones, from a place that all cuts go through. */
-static double lone_run(struct search *q, struct unigram_char *chars, double score)
+/*
+ * Goes on over characters of three bytes that are pieces and start no longer one, from a place
+ * that all cuts go through, whose score is given; returns that of the end.
+ */
+static double lone_run(struct search *q, double score)
 {
-    size_t used;
+    size_t at = q->at, count = q->count, used;
 
-    for (; q->at < q->n; q->at += 3) {
-        const uint32_t c = utf8_char(q->word + q->at, q->n - q->at, &used);
+    for (; at < q->n; at += 3) {
+        const uint32_t c = utf8_char(q->word + at, q->n - at, &used);
         const struct unigram_char *k;
 
         if (used != 3)
             break;
-        k = known(q, chars, c, q->at);
-        if (k->id < 0 || goes_on(q, k, q->at + 3))
+        k = known(q, c, at);
+        if (k->piece < PIECE_FIRST || goes_on(q, k, at + 3))
             break;
-        put(q, q->at, k->id);
+        if (q->unknown != NOWHERE) {
+            put_unknown(q, q->unknown, at);
+            count = q->count;
+        }
+        q->ids[count++] = k->piece - PIECE_FIRST;
         score += k->score;
     }
+    q->at = at;
+    q->count = count;
     return score;
 }
 
@@ -340,17 +352,18 @@ static int search(struct search *q, struct unigram_scratch *s, struct err *e)
     double score = 0;
 
     for (;;) {
-        score = lone_run(q, s->chars, score);
+        score = lone_run(q, score);
         if (q->at == q->n)
             break;
         q->start = q->reach = q->at;
         q->score[q->at & q->mask] = score;
         do {
-            if (q->at - q->start + q->mask >= s->cap &&
-                mem_grow(&s->link, &s->cap, q->at - q->start + q->mask + 1, sizeof *s->link, e))
+            const size_t need = q->at - q->start + q->mask + 1;
+
+            if (need > s->cap && mem_grow(&s->link, &s->cap, need, sizeof *s->link, e))
                 return -1;
             q->link = s->link;
-            if (!step(q, s->chars))
+            if (!step(q))
                 return 0;
         } while (q->at < q->reach);
         put_stretch(q);
@@ -386,6 +399,7 @@ int64_t unigram_word(const struct unigram *u, const struct vocabmap *v, const ui
         return -1;
     q.score = s->score;
     q.mask = s->mask;
+    q.chars = s->chars;
     rc = search(&q, s, e);
     if (rc < 0)
         return -1;
