@@ -57,7 +57,27 @@ static void print_steps(void)
         printf("%-14s %s\n", clean_step_name(i), clean_step_does(i));
 }
 
-/* --show */
+enum { TABLES = 8 << 20, LARGE = 1 << 20 }; /* those of a tokenizer are soon needed together */
+
+static void prepare_heap(void)
+{
+    mallopt(M_TRIM_THRESHOLD, 2 * TABLES); /* what is freed would soon be fetched again */
+    mallopt(M_TOP_PAD, LARGE);
+    mallopt(M_MMAP_THRESHOLD, 2 * TABLES);
+    mem_heap_ahead(TABLES);
+    mallopt(M_MMAP_THRESHOLD, LARGE); /* large buffers go back to the system at once */
+}
+
+static struct tokenizer *find_tokenizer(const char *model, struct err *e)
+{
+    struct tokenizer *t;
+
+    mallopt(M_MMAP_THRESHOLD, 2 * TABLES);
+    t = tokenizer_find(model, e);
+    mallopt(M_MMAP_THRESHOLD, LARGE);
+    return t;
+}
+
 static int show(const struct values *v, char **paths, int n, struct msg *m, struct err *e)
 {
     const struct records_options ro = reading(v);
@@ -113,7 +133,7 @@ static int encode(const struct values *v, char **paths, int n, const char *comma
     if (!rc && isatty(out.fd))
         rc = err_set(e, ERR_USAGE, "a token stream is binary and is not written to a terminal; "
                      "pipe it into a tool ('| finetune') or use -o FILE");
-    if (!rc && (!(t = tokenizer_find(model, e)) || tokenize_header(&h, t, model, e) ||
+    if (!rc && (!(t = find_tokenizer(model, e)) || tokenize_header(&h, t, model, e) ||
                 toks_add_provenance(&h, "tok", command, e) ||
                 (to.stat && tokenize_stat(&stat, e)) ||
                 !(in = records_open(paths, n, &ro, m, e)) ||
@@ -148,7 +168,7 @@ static int explain_all(const struct values *v, char **texts, int n, struct msg *
         if (io_exists(texts[i]))
             msg_note(m, "'%s' is explained as a text; for its records: tok --explain <%s",
                      texts[i], texts[i]);
-    if (!rc && (!(t = tokenizer_find(v->model ? v->model : model_default_name(), e)) ||
+    if (!rc && (!(t = find_tokenizer(v->model ? v->model : model_default_name(), e)) ||
                 io_out_open(&out, v->out, e) ||
                 (n ? explain_texts(texts, n, t, &eo, &out, e)
                    : !(in = records_open(NULL, 0, &ro, m, e)) ||
@@ -213,9 +233,7 @@ int main(int argc, char **argv)
         print_steps();
         return msg_finish(&m, &e);
     }
-    mallopt(M_MMAP_THRESHOLD, 1 << 20); /* large buffers go back to the system at once */
-    mallopt(M_TRIM_THRESHOLD, 8 << 20); /* small ones do not: they would soon be fetched again */
-    mallopt(M_TOP_PAD, 1 << 20);
+    prepare_heap();
     if (rc == 0 && first == argc && isatty(STDIN_FILENO))
         rc = err_set(&e, ERR_USAGE, "nothing to read: give a FILE or pipe text into tok; see "
                      "'tok -h'");

@@ -89,13 +89,17 @@ char *io_slurp(const char *path, size_t max, size_t *n, struct err *e)
     struct buf b = {0};
     const char *name = io_name(path);
     const int fd = io_open_in(path, e);
+    size_t room = 65536;
+    struct stat st;
 
     if (fd < 0)
         return NULL;
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size <= max)
+        room = (size_t)st.st_size + 1;
     for (;;) {
         ssize_t got;
 
-        if (buf_reserve(&b, b.len < 65536 ? 65536 : b.len, e))
+        if (b.cap < b.len + 2 && buf_reserve(&b, room > b.len ? room : b.len + 65536, e))
             goto fail;
         got = io_read_some(fd, b.data + b.len, b.cap - b.len - 1, name, e);
         if (got < 0)

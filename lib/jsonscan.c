@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "jsonscan.h"
 #include "utf8.h"
+#include "utf8fix.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,7 +40,8 @@ static inline const char *stretch_end(const char *p, const char *end, unsigned *
 
 void jsonscan_open(struct jsonscan *s, const char *text, size_t n, const char *name)
 {
-    *s = (struct jsonscan){.p = text, .end = text + n, .start = text, .name = name};
+    *s = (struct jsonscan){.p = text, .end = text + n, .start = text, .name = name,
+                           .valid = -1};
 }
 
 void jsonscan_close(struct jsonscan *s)
@@ -156,6 +158,16 @@ static int long_string(struct jsonscan *s, const char *from, struct err *e)
     }
 }
 
+/* Whether a string of the text is UTF-8; mostly the text is, and then no string is looked at. */
+static bool is_valid(struct jsonscan *s, const char *p, size_t n)
+{
+    const size_t left = (size_t)(s->end - s->p);
+
+    if (s->valid < 0)
+        s->valid = utf8_first_bad(p, n) == n && utf8_first_bad(s->p, left) == left;
+    return s->valid || utf8_valid((const uint8_t *)p, n);
+}
+
 int jsonscan_string(struct jsonscan *s, const char **out, size_t *n, struct err *e)
 {
     unsigned all = 0;
@@ -174,7 +186,7 @@ int jsonscan_string(struct jsonscan *s, const char **out, size_t *n, struct err 
         *n = s->text.len;
         all = 1;
     }
-    if (all && !utf8_valid((const uint8_t *)*out, *n))
+    if (all && !is_valid(s, *out, *n))
         return bad(s, "a string that is not UTF-8", e);
     s->p++;
     return 0;
@@ -299,6 +311,69 @@ static int skip_string(struct jsonscan *s, struct err *e)
     return 0;
 }
 
+#if defined(__SSE2__)
+/* Of 64 bytes, bit k for byte k: quotes, what opens and closes, and whether one is a backslash. */
+struct marks {
+    uint64_t quote, open, close;
+    bool escape;
+};
+
+static inline struct marks marks_of(const char *p)
+{
+    struct marks m = {0, 0, 0, false};
+
+    for (unsigned i = 0; i < 64; i += 16) {
+        const __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(p + i));
+        /* { and [ differ in one bit, as do } and ]. */
+        const __m128i low = _mm_or_si128(v, _mm_set1_epi8(0x20));
+
+        m.quote |= (uint64_t)_mm_movemask_epi8(_mm_cmpeq_epi8(v, _mm_set1_epi8('"'))) << i;
+        m.open |= (uint64_t)_mm_movemask_epi8(_mm_cmpeq_epi8(low, _mm_set1_epi8('{'))) << i;
+        m.close |= (uint64_t)_mm_movemask_epi8(_mm_cmpeq_epi8(low, _mm_set1_epi8('}'))) << i;
+        m.escape |= _mm_movemask_epi8(_mm_cmpeq_epi8(v, _mm_set1_epi8('\\'))) != 0;
+    }
+    return m;
+}
+
+/*
+ * Goes on in what is skipped, 64 bytes at a time: up to an escape, the last bytes, or the end of
+ * it all, where *depth is 0.  It starts and ends outside strings.
+ */
+static void skip_blocks(struct jsonscan *s, size_t *depth)
+{
+    const char *opened = s->p, *p = s->p;
+    uint64_t inside = 0; /* all ones: a string goes on, which began at `opened` */
+
+    for (; s->end - p >= 64; p += 64) {
+        const struct marks m = marks_of(p);
+        uint64_t text = m.quote, mark;
+
+        if (m.escape)
+            break;
+        for (unsigned i = 1; i < 64; i *= 2)
+            text ^= text << i;
+        text ^= inside;
+        for (mark = (m.open | m.close) & ~text; mark; mark &= mark - 1) {
+            *depth += m.open & mark & -mark ? 1 : (size_t)-1;
+            if (*depth == 0) {
+                s->p = p + __builtin_ctzll(mark) + 1;
+                return;
+            }
+        }
+        inside = (uint64_t)((int64_t)text >> 63);
+        if (inside && m.quote)
+            opened = p + 63 - __builtin_clzll(m.quote);
+    }
+    s->p = inside ? opened : p;
+}
+#else
+static void skip_blocks(struct jsonscan *s, size_t *depth)
+{
+    (void)s;
+    (void)depth;
+}
+#endif
+
 /* What is looked at in an object or array that is skipped. */
 static bool is_mark(char c)
 {
@@ -322,13 +397,16 @@ int jsonscan_skip(struct jsonscan *s, struct err *e)
         } else if (c == '{' || c == '[') {
             depth++;
             s->p++;
+            skip_blocks(s, &depth);
         } else if (depth > 0 && (c == '}' || c == ']')) {
             depth--;
             s->p++;
         } else if (depth > 0) {
             while (s->p < s->end && !is_mark(*s->p))
                 s->p++;
-            continue;
+            skip_blocks(s, &depth);
+            if (depth > 0)
+                continue;
         } else if (c == ',' || c == '}' || c == ']') {
             return 0;
         } else {

@@ -15,6 +15,7 @@ struct jsonscan {
     const char *start;   /* of the text, for messages */
     const char *name;    /* of the file, for messages */
     struct buf text;     /* a string with escapes, spelled out */
+    int valid;           /* all of the text is UTF-8: 1, 0, or -1: not known yet */
 };
 
 void jsonscan_open(struct jsonscan *s, const char *text, size_t n, const char *name);

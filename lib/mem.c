@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 void *mem_alloc(size_t count, size_t size, const char *what, struct err *e)
 {
@@ -74,6 +76,21 @@ char *mem_dupn(const char *s, size_t n, struct err *e)
 char *mem_dup(const char *s, struct err *e)
 {
     return mem_dupn(s, strlen(s), e);
+}
+
+void mem_heap_ahead(size_t n)
+{
+    const uintptr_t page = 2 << 20, small = 64 << 10, end = (uintptr_t)sbrk(0);
+    const uintptr_t large = (end + small + page - 1) / page * page;
+    void *first;
+
+    /* malloc begins with a header, and a page that was touched cannot be part of a large one. */
+    if (end == UINTPTR_MAX || sbrk((intptr_t)(large - small - end)) == (void *)-1)
+        return;
+    first = malloc(n + small);
+    if (first && (uintptr_t)first < large && (uintptr_t)first + small >= large)
+        (void)madvise((void *)large, n & ~(page - 1), MADV_HUGEPAGE);
+    free(first);
 }
 
 int buf_reserve(struct buf *b, size_t n, struct err *e)

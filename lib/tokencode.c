@@ -22,19 +22,23 @@ void tok_ids_free(struct tok_ids *ids)
 int encoder_memory(struct encoder *enc, size_t bytes, struct err *e)
 {
     const size_t line = sizeof *enc->memo;
+    size_t size, align;
     void *memory;
     unsigned bits = 10;
 
     while (bits < 24 && ((size_t)4 << bits) * line <= bytes)
         bits++;
+    size = ((size_t)2 << bits) * line;
+    align = size < HUGE_PAGE ? line : HUGE_PAGE;
     /* Pages of zeros that are not touched cost nothing: so it is aligned by hand. */
-    memory = mem_alloc(((size_t)2 << bits) * line + HUGE_PAGE, 1, "encoder", e);
+    memory = mem_alloc(size + align, 1, "encoder", e);
     if (!memory)
         return -1;
     free(enc->memo_memory);
     enc->memo_memory = memory;
-    enc->memo = (struct memo_entry *)(((uintptr_t)memory + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE);
-    (void)madvise(enc->memo, ((size_t)2 << bits) * line, MADV_HUGEPAGE); /* it may not be known */
+    enc->memo = (struct memo_entry *)(((uintptr_t)memory + align - 1) / align * align);
+    if (size >= HUGE_PAGE)
+        (void)madvise(enc->memo, size, MADV_HUGEPAGE); /* it may not be known */
     enc->memo_shift = 64 - bits;
     return 0;
 }

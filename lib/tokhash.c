@@ -34,13 +34,13 @@ static void hash_bytes(struct hash *h, const void *p, size_t n)
     h->n += n;
 }
 
-static void hash_number(struct hash *h, uint64_t v)
+static inline void hash_number(struct hash *h, uint64_t v)
 {
-    uint8_t bytes[8];
-
+    if (sizeof h->bytes - h->n < 8)
+        hash_flush(h);
     for (int i = 0; i < 8; i++)
-        bytes[i] = (uint8_t)(v >> 8 * i);
-    hash_bytes(h, bytes, sizeof bytes);
+        h->bytes[h->n + (size_t)i] = (uint8_t)(v >> 8 * i);
+    h->n += 8;
 }
 
 static void hash_text(struct hash *h, const char *s, size_t n)
@@ -86,11 +86,19 @@ static void hash_added(struct hash *h, const struct tokenizer *t)
 /* Merges are summed up, so that the order of the table does not matter. */
 static void hash_bpe(struct hash *h, const struct bpe *b)
 {
-    uint64_t sum[2] = {0, 0};
+    enum { SOME = 64 };
+    uint64_t sum[2] = {0, 0}, held[SOME];
 
-    for (size_t i = 0; i < b->slots; i++) {
-        if (b->slot[i]) {
-            const uint64_t fact[2] = {b->slot[i], b->made[(b->slot[i] & BPE_RANK_MASK) - 1]};
+    for (size_t i = 0; i < b->slots; i += SOME) {
+        size_t n = 0;
+
+        /* The slots are a power of two, and at least so many; which are in use nobody guesses. */
+        for (size_t k = 0; k < SOME; k++) {
+            held[n] = b->slot[i + k];
+            n += held[n] != 0;
+        }
+        for (size_t k = 0; k < n; k++) {
+            const uint64_t fact[2] = {held[k], b->made[(held[k] & BPE_RANK_MASK) - 1]};
             const XXH128_hash_t one = XXH3_128bits(fact, sizeof fact);
 
             sum[0] += one.low64;

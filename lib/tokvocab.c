@@ -75,14 +75,21 @@ enum { TOGETHER = 16, TOKENS = 3 };
 struct merges {
     struct tokenizer *t;
     const char *name;   /* of the file, for messages */
-    struct buf text;    /* of the pairs: the left token, the right one, what they make */
+    size_t prefix;      /* bytes of the prefix of inner tokens, which is not within others */
+    struct buf text;    /* of the pairs: the left token, the right one, and with a prefix both */
     struct {
-        size_t at, n_left, n_right, n_both;
+        size_t at, n_left, n_right;
         uint32_t line; /* in the file; 0: it has none */
     } pair[TOGETHER];
     size_t n;
     uint32_t rank;
 };
+
+static void merges_begin(struct merges *m, struct tokenizer *t, const char *name)
+{
+    *m = (struct merges){.t = t, .name = name,
+                         .prefix = t->chars.prefix ? strlen(t->chars.prefix) : 0};
+}
 
 static void merges_free(struct merges *m)
 {
@@ -109,12 +116,14 @@ static int merges_flush(struct merges *m, struct err *e)
     struct vocab_query query[TOGETHER * TOKENS];
 
     for (size_t i = 0; i < m->n; i++) {
-        const char *left = m->text.data + m->pair[i].at, *right = left + m->pair[i].n_left;
+        const size_t n_left = m->pair[i].n_left, n_right = m->pair[i].n_right;
+        const char *left = m->text.data + m->pair[i].at, *right = left + n_left;
+        const size_t cut = m->prefix < n_right ? m->prefix : n_right;
 
-        query[TOKENS * i] = (struct vocab_query){left, m->pair[i].n_left, 0};
-        query[TOKENS * i + 1] = (struct vocab_query){right, m->pair[i].n_right, 0};
-        query[TOKENS * i + 2] = (struct vocab_query){right + m->pair[i].n_right,
-                                                     m->pair[i].n_both, 0};
+        query[TOKENS * i] = (struct vocab_query){left, n_left, 0};
+        query[TOKENS * i + 1] = (struct vocab_query){right, n_right, 0};
+        query[TOKENS * i + 2] =
+            (struct vocab_query){m->prefix ? right + n_right : left, n_left + n_right - cut, 0};
     }
     vocabmap_ids(&m->t->vocab, query, TOKENS * m->n);
     for (size_t i = 0; i < m->n; i++)
@@ -131,46 +140,66 @@ static int merges_flush(struct merges *m, struct err *e)
     }
     m->rank += (uint32_t)m->n;
     m->n = 0;
-    buf_reset(&m->text);
+    m->text.len = 0;
     return 0;
 }
 
 static int merges_add(struct merges *m, const char *left, size_t n_left, const char *right,
                       size_t n_right, uint32_t line, struct err *e)
 {
-    /* The prefix of inner tokens is not within others. */
-    const size_t prefix = m->t->chars.prefix ? strlen(m->t->chars.prefix) : 0;
-    const size_t cut = prefix < n_right ? prefix : n_right;
-    const size_t both = n_left + n_right - cut, need = n_left + n_right + both + VOCAB_SLACK;
+    const size_t need = 2 * (n_left + n_right) + VOCAB_SLACK;
     char *to;
 
     if (need >= m->text.cap - m->text.len && buf_reserve(&m->text, need, e))
         return -1;
-    to = m->text.data + m->text.len;
-    memcpy(to, left, n_left);
-    memcpy(to + n_left, right, n_right);
-    memcpy(to + n_left + n_right, left, n_left);
-    memcpy(to + 2 * n_left + n_right, right + cut, n_right - cut);
     m->pair[m->n].at = m->text.len;
     m->pair[m->n].n_left = n_left;
     m->pair[m->n].n_right = n_right;
-    m->pair[m->n].n_both = both;
     m->pair[m->n].line = line;
-    m->text.len += n_left + n_right + both;
+    to = m->text.data + m->text.len;
+    memcpy(to, left, n_left);
+    memcpy(to += n_left, right, n_right);
+    to += n_right;
+    if (m->prefix) {
+        const size_t cut = m->prefix < n_right ? m->prefix : n_right;
+
+        memcpy(to, left, n_left);
+        memcpy(to += n_left, right + cut, n_right - cut);
+        to += n_right - cut;
+    }
+    m->text.len = (size_t)(to - m->text.data);
     return ++m->n == TOGETHER ? merges_flush(m, e) : 0;
+}
+
+/* The highest bit of each byte that is a space, of eight. */
+static inline uint64_t spaces_of(const char *p)
+{
+    const uint64_t low = 0x7f7f7f7f7f7f7f7fu;
+    uint64_t x;
+
+    memcpy(&x, p, sizeof x);
+    x ^= 0x2020202020202020u;
+    return ~(((x & low) + low) | x | low);
 }
 
 /* Splits "left right" at its only space. */
 static int split_merge(const char *p, size_t n, size_t *n_left)
 {
-    size_t spaces = 0;
+    size_t at = 0, found = 0;
 
-    for (size_t i = 0; i < n; i++)
-        if (p[i] == ' ') {
-            *n_left = i;
-            spaces++;
+    for (; n - at >= 8; at += 8) {
+        const uint64_t spaces = spaces_of(p + at);
+
+        if (spaces)
+            *n_left = at + (size_t)__builtin_ctzll(spaces) / 8;
+        found += (size_t)__builtin_popcountll(spaces);
+    }
+    for (; at < n; at++)
+        if (p[at] == ' ') {
+            *n_left = at;
+            found++;
         }
-    return spaces == 1 ? 0 : -1;
+    return found == 1 ? 0 : -1;
 }
 
 static int no_pair(const struct jsonscan *s, uint32_t rank, struct err *e)
@@ -182,22 +211,20 @@ static int no_pair(const struct jsonscan *s, uint32_t rank, struct err *e)
 static int read_merge(struct merges *m, struct jsonscan *s, struct buf *left, struct err *e)
 {
     const uint32_t rank = m->rank + (uint32_t)m->n;
-    const bool text = jsonscan_peek(s) == '"';
+    const char open = jsonscan_peek(s);
     const char *p;
     size_t n, n_left;
     bool first = true;
 
-    buf_reset(left);
-    if (!text && jsonscan_peek(s) != '[')
-        return no_pair(s, rank, e);
-    if (text) {
+    if (open == '"') {
         if (jsonscan_string(s, &p, &n, e))
             return -1;
         if (split_merge(p, n, &n_left))
             return no_pair(s, rank, e);
         return merges_add(m, p, n_left, p + n_left + 1, n - n_left - 1, 0, e);
     }
-    if (jsonscan_take(s, '[', e) || jsonscan_more(s, ']', &first, e) <= 0 ||
+    buf_reset(left);
+    if (open != '[' || jsonscan_take(s, '[', e) || jsonscan_more(s, ']', &first, e) <= 0 ||
         jsonscan_string(s, &p, &n, e) || buf_add(left, p, n, e) ||
         jsonscan_more(s, ']', &first, e) <= 0 || jsonscan_string(s, &p, &n, e) ||
         jsonscan_take(s, ']', e))
@@ -229,13 +256,14 @@ static size_t count_merges(const struct jsonscan *s)
 
 int tokrules_merges(struct tokenizer *t, struct jsonscan *s, struct err *e)
 {
-    struct merges m = {.t = t, .name = s->name};
+    struct merges m;
     struct buf left = {0};
     bool first = true;
     int more;
 
     if (jsonscan_take(s, '[', e) || bpe_init(&t->bpe, &t->vocab, count_merges(s), e))
         return -1;
+    merges_begin(&m, t, s->name);
     while ((more = jsonscan_more(s, ']', &first, e)) > 0) {
         if (read_merge(&m, s, &left, e)) {
             more = -1;
@@ -285,7 +313,7 @@ int tokrules_vocab_txt(struct tokenizer *t, const char *path, struct err *e)
 
 int tokrules_merges_txt(struct tokenizer *t, const char *path, struct err *e)
 {
-    struct merges m = {.t = t, .name = path};
+    struct merges m;
     size_t n, n_left;
     char *text = io_slurp(path, FILE_MAX, &n, e);
     uint32_t line = 0;
@@ -293,6 +321,7 @@ int tokrules_merges_txt(struct tokenizer *t, const char *path, struct err *e)
 
     if (!text)
         return -1;
+    merges_begin(&m, t, path);
     rc = bpe_init(&t->bpe, &t->vocab, count_bytes(text, n, '\n') + 1, e);
     for (size_t at = 0; rc == 0 && at < n;) {
         const char *end = memchr(text + at, '\n', n - at), *p = text + at;

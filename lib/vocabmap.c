@@ -39,7 +39,7 @@ static inline void load_short(uint64_t part[2], const char *p, size_t n)
 }
 
 /* SHORT bytes may be read at `token`. */
-static inline struct wanted want(const char *token, size_t len)
+static inline __attribute__((always_inline)) struct wanted want(const char *token, size_t len)
 {
     struct wanted w = {.token = token, .len = len};
     uint64_t h;
