@@ -4,7 +4,9 @@
  *
  * The gradients of the tables are sums over equal ids.  Tokens are sorted by id, keeping
  * their order, and the rows of a run are added up one after the other (index.h:
- * segments).
+ * segments).  All tables go at once: the ids of each have a range of keys of their own, and
+ * a token is in the list once a table.  Five launches: the gradient of the sum together with
+ * the keys, its parts, the sort (one up to some thousand keys), and two for the segments.
  */
 #include "norm.cuh"
 
@@ -17,6 +19,8 @@ struct embed_arg {
     float *stats;
     void *y; /* backward: dy, which becomes the gradient of the sum */
     float *parts;
+    int32_t *key, *token; /* backward: (lists, rows) what is sorted */
+    int32_t pos_key, type_key, lists;
     float eps;
     int64_t rows, ldw, ldp, ldt, ldy, per_part;
     int cols;
@@ -63,8 +67,26 @@ static __global__ void __launch_bounds__(ROW_THREADS) embed_kernel(const embed_a
     });
 }
 
+/* The token's entries in the lists. */
+__device__ static inline void put_keys(const embed_arg &a, int64_t row)
+{
+    const int64_t list = threadIdx.x % WARP;
+    int32_t key;
+
+    if (list >= a.lists)
+        return;
+    if (list == 0)
+        key = a.ids[row];
+    else if (list == 1)
+        key = a.pos_key + a.positions[row];
+    else
+        key = a.type_key + (a.types ? a.types[row] : 0);
+    a.key[list * a.rows + row] = key;
+    a.token[list * a.rows + row] = (int32_t)row;
+}
+
 /*
- * dy := gradient of the sum, which is made again, and the parts of dgamma and dbeta.
+ * dy := gradient of the sum, which is made again, the parts of dgamma and dbeta, and keys.
  * Grid: a block a part, whose rows its warps take in turn.  CPU: embed_bwd_block.
  */
 template <class T, int GROUPS, bool FAST>
@@ -85,6 +107,7 @@ static __global__ void __launch_bounds__(ROW_THREADS) embed_bwd_kernel(const emb
         T *p = (T *)a.y + row * a.ldy;
         struct row_id id = {0, 0};
 
+        put_keys(a, row);
         if (a.drop.on)
             id = a.drop.row[row];
         each_group<GROUPS>(n, [&](int g, int col) {
@@ -153,34 +176,42 @@ int cuda_embed(struct dev *d, const struct embed *a, struct err *e)
 
 /* ---- the tables ---- */
 
+enum { TABLES = 3 };
+
 /* Scratch of the sort and of the sums; sizes by the number of tokens. */
 struct sorted {
-    int32_t *key, *order;  /* (n) sorted ids, and the tokens in that order */
-    int32_t *token;        /* (n) 0, 1, 2 ... */
-    float *parts;          /* (chunks, 2, cols): SEG_HEAD and SEG_TAIL of each chunk */
+    int32_t *key_in, *token;      /* (n) what embed_bwd_kernel leaves */
+    int32_t *key, *order;         /* (n) sorted keys, and their tokens in that order */
+    float *parts;                 /* (chunks, 2, cols): SEG_HEAD and SEG_TAIL of each chunk */
     void *temp;
     size_t temp_bytes;
     int32_t n, chunks;
 };
 
-/* token[i] = i.  Grid: n / 256 blocks of 256 threads. */
-static __global__ void count_kernel(int32_t *token, int32_t n)
-{
-    const int32_t i = (int32_t)(blockIdx.x * blockDim.x + threadIdx.x);
-
-    if (i < n)
-        token[i] = i;
-}
+struct seg_table {
+    float *p;
+    int64_t ld;
+    int32_t first; /* its first key */
+};
 
 struct seg_arg {
     const int32_t *key, *order;
     const void *dy;
-    float *table, *parts;
+    struct seg_table word, pos, type;
+    float *parts;
     uint8_t *touched;
-    int64_t ldy, ldt;
+    int64_t ldy;
     int32_t n;
     int cols;
 };
+
+/* The row of the table that the key belongs to. */
+__device__ static inline float *seg_row(const seg_arg &a, int32_t key)
+{
+    const seg_table t = key < a.pos.first ? a.word : key < a.type.first ? a.pos : a.type;
+
+    return t.p + (key - t.first) * t.ld;
+}
 
 /*
  * The runs of a chunk: whole ones into the table, others into parts.  Grid: (chunks,
@@ -203,7 +234,7 @@ template <class T> static __global__ void seg_run_kernel(const seg_arg a)
 
         end = seg_run_end(a.key, begin, to);
         kind = seg_kind(a.key, a.n, begin, end);
-        if (a.touched && blockIdx.y == 0 && threadIdx.x == 0)
+        if (a.touched && key < a.pos.first && blockIdx.y == 0 && threadIdx.x == 0)
             a.touched[key] = 1;
         if (col >= a.cols)
             continue;
@@ -211,7 +242,7 @@ template <class T> static __global__ void seg_run_kernel(const seg_arg a)
         for (int32_t i = begin; i < end; i++)
             sum += to_float(((const T *)a.dy)[row[i - from] * a.ldy + col]);
         if (kind == SEG_WHOLE)
-            a.table[key * a.ldt + col] += sum;
+            seg_row(a, key)[col] += sum;
         else
             a.parts[((int64_t)chunk * 2 + kind) * a.cols + col] = sum;
     }
@@ -225,123 +256,147 @@ static __global__ void seg_join_kernel(const seg_arg a)
 {
     const int32_t chunk = (int32_t)blockIdx.x, key = a.key[seg_chunk_end(a.n, chunk) - 1];
     const int col = (int)(blockIdx.y * 128 + threadIdx.x);
+    int32_t last;
     float sum;
 
     if (col >= a.cols || !seg_owns(a.key, a.n, chunk))
         return;
+    last = seg_last_chunk(a.key, a.n, chunk);
     sum = a.parts[((int64_t)chunk * 2 + SEG_TAIL) * a.cols + col];
-    for (int32_t c = chunk + 1;; c++) {
+#pragma unroll 8
+    for (int32_t c = chunk + 1; c <= last; c++)
         sum += a.parts[((int64_t)c * 2 + SEG_HEAD) * a.cols + col];
-        if (!seg_goes_on(a.key, a.n, c, key))
-            break;
-    }
-    a.table[key * a.ldt + col] += sum;
+    seg_row(a, key)[col] += sum;
 }
 
-/* Sorts the tokens by key, stably, and adds the rows of dy to the rows of the table. */
-static int add_to_table(struct dev *d, const struct sorted *s, const int32_t *key,
-                        const struct mat *dy, const struct mat *table, uint8_t *touched,
-                        struct err *e)
+/* Sorts the tokens by key, stably, and adds the rows of dy to the rows of the tables. */
+static int add_to_tables(struct dev *d, const struct sorted *s, const struct embed_bwd *b,
+                         const embed_arg *arg, struct err *e)
 {
     static const char op[] = "embed_bwd";
-    const seg_arg a = {s->key, s->order, dy->p, (float *)table->p, s->parts, touched,
-                       dy->ld, table->ld, s->n, (int)dy->cols};
+    const seg_arg a = {s->key, s->order, b->dy.p,
+                       {(float *)b->dword.p, b->dword.ld, 0},
+                       {(float *)b->dpos.p, b->dpos.ld, arg->pos_key},
+                       {(float *)b->dtype.p, b->dtype.ld, arg->type_key},
+                       s->parts, b->touched, b->dy.ld, s->n, (int)b->dy.cols};
     const dim3 grid((unsigned)s->chunks, (unsigned)index_cut(a.cols, 128));
+    const int64_t keys = arg->type_key + b->dtype.rows;
     size_t bytes = s->temp_bytes;
 
     CUDA_TRY(d,
-             cub::DeviceRadixSort::SortPairs(s->temp, bytes, key, s->key, s->token,
-                                             s->order, s->n, 0, index_bits(table->rows),
+             cub::DeviceRadixSort::SortPairs(s->temp, bytes, s->key_in, s->key, s->token,
+                                             s->order, s->n, 0, index_bits(keys),
                                              d->stream),
              op, e);
-    by_type(dy->t, [&](auto *type) {
+    by_type(b->dy.t, [&](auto *type) {
         seg_run_kernel<element<decltype(type)>><<<grid, 128, 0, d->stream>>>(a);
     });
     seg_join_kernel<<<grid, 128, 0, d->stream>>>(a);
     return cuda_launched(d, op, e);
 }
 
-static int sorted_take(struct dev *d, int32_t n, int64_t cols, struct sorted *s,
-                       struct err *e)
+/* Bytes of a list, and of the parts, of n keys. */
+static int64_t list_bytes(int64_t n)
 {
-    const int64_t list = index_round(n, 64) * (int64_t)sizeof(int32_t);
-    int64_t parts;
+    return index_round(n, 64) * (int64_t)sizeof(int32_t);
+}
+
+static int64_t seg_bytes(int64_t n, int64_t cols)
+{
+    return index_round(2 * index_cut(n, SEG_CHUNK) * cols * (int64_t)sizeof(float), 256);
+}
+
+/* Temporary memory of the sort. */
+static cudaError_t sort_bytes(int32_t n, size_t *bytes, cudaStream_t stream)
+{
+    int32_t *none = NULL;
+
+    *bytes = 0;
+    return cub::DeviceRadixSort::SortPairs(NULL, *bytes, none, none, none, none, n, 0, 31,
+                                           stream);
+}
+
+/* Room for the sort of n keys and for the parts of dgamma and dbeta. */
+static int sorted_take(struct dev *d, int32_t n, const struct mat *dy, struct sorted *s,
+                       struct norm_parts *t, struct err *e)
+{
+    const int64_t list = list_bytes(n), parts = seg_bytes(n, dy->cols);
+    const int64_t norm = index_round((int64_t)norm_parts_bytes(dy, t), 256);
     char *p;
 
     s->n = n;
     s->chunks = (int32_t)index_cut(n, SEG_CHUNK);
-    s->temp_bytes = 0;
-    parts = index_round(2 * (int64_t)s->chunks * cols * (int64_t)sizeof(float), 256);
-    CUDA_TRY(d,
-             cub::DeviceRadixSort::SortPairs(NULL, s->temp_bytes, s->key, s->key,
-                                             s->order, s->order, n, 0, 31, d->stream),
-             "embed_bwd", e);
-    p = (char *)cuda_scratch(d, (size_t)(3 * list + parts) + s->temp_bytes, e);
+    CUDA_TRY(d, sort_bytes(n, &s->temp_bytes, d->stream), "embed_bwd", e);
+    p = (char *)cuda_scratch(d, (size_t)(norm + parts + 4 * list) + s->temp_bytes, e);
     if (!p)
         return -1;
-    s->parts = (float *)p;
-    s->key = (int32_t *)(p + parts);
+    t->p = (float *)p;
+    s->parts = (float *)(p + norm);
+    s->key_in = (int32_t *)(p + norm + parts);
+    s->token = s->key_in + list / 4;
+    s->key = s->token + list / 4;
     s->order = s->key + list / 4;
-    s->token = s->order + list / 4;
-    s->temp = s->token + list / 4;
-    count_kernel<<<(unsigned)index_cut(n, 256), 256, 0, d->stream>>>(s->token, n);
-    return cuda_launched(d, "embed_bwd", e);
+    s->temp = s->order + list / 4;
+    return 0;
 }
 
 size_t embed_scratch(int64_t tokens, int64_t cols)
 {
-    const int64_t list = index_round(tokens, 64) * (int64_t)sizeof(int32_t);
-    const int64_t parts = 2 * index_cut(tokens, SEG_CHUNK) * cols * (int64_t)sizeof(float);
-    int32_t *none = NULL;
+    /* See index_rows_per_part and index_rows_per_block. */
+    const int64_t many = index_cut(tokens, 32), parts = (many > 512 ? many : 512) + 1;
+    const int64_t norm = index_round(parts * 2 * cols * (int64_t)sizeof(float), 256);
+    const int64_t n = TABLES * tokens;
     size_t temp = 0;
 
-    if (cub::DeviceRadixSort::SortPairs(NULL, temp, none, none, none, none, (int)tokens, 0,
-                                        31) != cudaSuccess)
+    if (n > INT32_MAX)
+        return 0; /* cuda_embed_bwd refuses it */
+    if (sort_bytes((int32_t)n, &temp, NULL) != cudaSuccess)
         (void)cudaGetLastError();
-    return (size_t)(3 * list + index_round(parts, 256)) + temp;
+    return (size_t)(norm + seg_bytes(n, cols) + 4 * list_bytes(n)) + temp;
 }
 
-static int sum_bwd(struct dev *d, const struct embed_bwd *b, struct err *e)
+/* The gradient of the sum, those of the norm, and the keys. */
+static int sum_bwd(struct dev *d, const struct embed_bwd *b, const embed_arg *arg,
+                   const struct norm_parts *parts, struct err *e)
 {
-    const struct embed *a = b->fwd;
-    embed_arg arg = embed_fill(a);
-    const bool fast = embed_by_4(a, &b->dy);
-    struct norm_parts parts;
-
-    if (norm_parts_take(d, &b->dy, fast, &parts, e))
-        return -1;
-    arg.y = b->dy.p;
-    arg.ldy = b->dy.ld;
-    arg.parts = parts.p;
-    arg.per_part = parts.per_part;
     by_type(b->dy.t, [&](auto *type) {
-        by_width(arg.cols, fast, [&](auto groups, auto is_fast) {
+        by_width(arg->cols, embed_by_4(b->fwd, &b->dy), [&](auto groups, auto is_fast) {
             embed_bwd_kernel<element<decltype(type)>, groups(), is_fast()>
-                <<<(unsigned)parts.n, parts.threads, 0, d->stream>>>(arg);
+                <<<(unsigned)parts->n, parts->threads, 0, d->stream>>>(*arg);
         });
     });
     if (cuda_launched(d, "embed_bwd", e))
         return -1;
-    return sum_parts(d, parts.p, parts.n, 2 * arg.cols, b->dgamma, b->dbeta, "embed_bwd",
-                     e);
+    return sum_parts(d, parts->p, parts->n, 2 * arg->cols, b->dgamma, b->dbeta,
+                     "embed_bwd", e);
 }
 
 int cuda_embed_bwd(struct dev *d, const struct embed_bwd *b, struct err *e)
 {
     const struct embed *a = b->fwd;
+    const int64_t lists = b->dtype.p ? TABLES : TABLES - 1, n = lists * a->seqs.n_tok;
+    struct norm_parts parts = norm_parts_cut(&b->dy, embed_by_4(a, &b->dy));
+    embed_arg arg = embed_fill(a);
     struct sorted s = {};
 
-    if (a->seqs.n_tok == 0)
+    if (n == 0)
         return 0;
-    if (check_width(a->y.cols, "embed_bwd", e) || sum_bwd(d, b, e) ||
-        sorted_take(d, a->seqs.n_tok, a->y.cols, &s, e))
+    if (check_width(a->y.cols, "embed_bwd", e))
         return -1;
-    if (add_to_table(d, &s, a->ids, &b->dy, &b->dword, b->touched, e) ||
-        add_to_table(d, &s, a->positions, &b->dy, &b->dpos, NULL, e))
+    if (n > INT32_MAX || b->dword.rows + b->dpos.rows + b->dtype.rows > INT32_MAX)
+        return err_set(e, ERR_RUN,
+                       "embed_bwd: a batch of %lld tokens is too large for the GPU",
+                       (long long)a->seqs.n_tok);
+    if (sorted_take(d, (int32_t)n, &b->dy, &s, &parts, e))
         return -1;
-    if (!b->dtype.p)
-        return 0;
-    if (b->dtype.rows == 1 || !a->types) /* RoBERTa: every token has the one type */
-        return column_sums(d, &b->dy, (float *)b->dtype.p, "embed_bwd", e);
-    return add_to_table(d, &s, a->types, &b->dy, &b->dtype, NULL, e);
+    arg.y = b->dy.p;
+    arg.ldy = b->dy.ld;
+    arg.parts = parts.p;
+    arg.per_part = parts.per_part;
+    arg.key = s.key_in;
+    arg.token = s.token;
+    arg.lists = (int32_t)lists;
+    arg.pos_key = (int32_t)b->dword.rows;
+    arg.type_key = (int32_t)(b->dword.rows + b->dpos.rows);
+    return sum_bwd(d, b, &arg, &parts, e) || add_to_tables(d, &s, b, &arg, e) ? -1 : 0;
 }

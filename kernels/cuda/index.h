@@ -95,12 +95,24 @@ INDEX_INLINE bool seg_owns(const int32_t *key, int32_t n, int32_t chunk)
     return from == 0 || key[from - 1] != last;
 }
 
-/* Whether `word` goes on behind this chunk, in which it has a run at the head. */
-INDEX_INLINE bool seg_goes_on(const int32_t *key, int32_t n, int32_t chunk, int32_t word)
+/*
+ * The last chunk that the key which this one owns reaches into.  A search by halves: the parts
+ * in between can then be read without waiting for one another.
+ */
+INDEX_INLINE int32_t seg_last_chunk(const int32_t *key, int32_t n, int32_t chunk)
 {
-    const int32_t to = seg_chunk_end(n, chunk);
+    int32_t low = chunk + 1, high = (int32_t)index_cut(n, SEG_CHUNK) - 1;
+    const int32_t own = key[low * SEG_CHUNK];
 
-    return to < n && key[to] == word;
+    while (low < high) {
+        const int32_t middle = low + (high - low + 1) / 2;
+
+        if (key[middle * SEG_CHUNK] == own)
+            low = middle;
+        else
+            high = middle - 1;
+    }
+    return low;
 }
 
 /* Bits that a sort by keys 0..n-1 has to look at. */

@@ -132,12 +132,14 @@ int cuda_add_norm_bwd(struct dev *d, const struct add_norm_bwd *b, struct err *e
     const struct add_norm *a = b->fwd;
     const bool fast = mat_by_4(&a->x) && mat_by_4(&b->dy) && mat_by_4(&b->dresidual) &&
                       mat_by_4(&b->dx) && by_4(a->gamma);
-    struct norm_parts parts;
+    struct norm_parts parts = norm_parts_cut(&a->x, fast);
 
     if (a->x.rows == 0)
         return 0;
-    if (check_width(a->x.cols, "add_norm_bwd", e) ||
-        norm_parts_take(d, &a->x, fast, &parts, e))
+    if (check_width(a->x.cols, "add_norm_bwd", e))
+        return -1;
+    parts.p = (float *)cuda_scratch(d, norm_parts_bytes(&a->x, &parts), e);
+    if (!parts.p)
         return -1;
     const norm_bwd_arg arg = {a->x.p,   b->dy.p,  b->dresidual.p,  b->dx.p,
                               a->gamma, a->stats, parts.p,         a->x.rows,

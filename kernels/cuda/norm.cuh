@@ -187,18 +187,22 @@ struct norm_parts {
     unsigned threads; /* of a block */
 };
 
-/* Room for them; fast: what by_width is told. */
-static inline int norm_parts_take(struct dev *d, const struct mat *x, bool fast,
-                                  struct norm_parts *t, struct err *e)
+/* How many there are; fast: what by_width is told.  Their room is for the caller. */
+static inline struct norm_parts norm_parts_cut(const struct mat *x, bool fast)
 {
     const bool joined = fast && x->cols <= 8 * 4 * WARP;
+    struct norm_parts t = {};
 
-    t->threads = joined ? ROW_THREADS : WARP;
-    t->per_part = joined ? index_rows_per_block(x->rows, ROW_WARPS)
-                         : index_rows_per_part(x->rows);
-    t->n = index_cut(x->rows, t->per_part);
-    t->p = (float *)cuda_scratch(d, (size_t)(t->n * 2 * x->cols) * sizeof(float), e);
-    return t->p ? 0 : -1;
+    t.threads = joined ? ROW_THREADS : WARP;
+    t.per_part = joined ? index_rows_per_block(x->rows, ROW_WARPS)
+                        : index_rows_per_part(x->rows);
+    t.n = index_cut(x->rows, t.per_part);
+    return t;
+}
+
+static inline size_t norm_parts_bytes(const struct mat *x, const struct norm_parts *t)
+{
+    return (size_t)(t->n * 2 * x->cols) * sizeof(float);
 }
 
 #endif

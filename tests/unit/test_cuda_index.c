@@ -71,11 +71,8 @@ static void sum_segments(const int32_t *key, const double *value, int32_t n, dou
         if (!seg_owns(key, n, c))
             continue;
         s = part[2 * c + SEG_TAIL];
-        for (int32_t k = c + 1;; k++) {
+        for (int32_t k = c + 1; k <= seg_last_chunk(key, n, c); k++)
             s += part[2 * k + SEG_HEAD];
-            if (!seg_goes_on(key, n, k, word))
-                break;
-        }
         sum[word] += s;
         added[word]++;
     }
