@@ -38,7 +38,7 @@ L2_TRAIN = wordcount vocablist alphabet pairmerge seedpieces piecesum piecetrain
     spmwrite vocabjson vocabfiles vocabtrain
 L3 = dataset batch mask order labels schedule split shard_out shard
 L4 = backend config tensorfile safetensors safetensors_write zipdir pickle_vm pickle weights \
-     modeldir params arena init model model_load model_run model_step model_pad model_tensors bert bert_bwd \
+     modeldir params arena init model model_load model_run model_step model_update model_pad model_tensors bert bert_bwd \
      heads checkpoint
 L5 = scores scores_read metrics metrics_rank metrics_random metrics_boot report report_json
 L6 = scoring train train_main train_input train_classify train_mlm train_plan train_loop train_log train_state \
@@ -213,13 +213,14 @@ check-gpu:
 	    tools units gpu-tests && BERTUTILS_BIN='$(abspath $(BIN))' \
 	    BERTUTILS_CUDA='$(abspath $(PLUGIN))' sh tests/gpu/run $(O)/unit $(O)/gpu
 # The same, the kernels compiled for the CPU; needs the CUDA headers, a C++ compiler and perl.
-# Some eight minutes of a core; the tools need no second order of threads.
+# Some eight minutes of a core; the tools need no second order of threads and streams.
 check-emu:
 	@$(MAKE) --no-print-directory -j$(JOBS) tools units gpu-tests
 	@CXX='$(CXX)' CC='$(CC)' CUDA_HOME='$(CUDA_HOME)' sh tests/emu/build $(O)/emu '$(BUILD_ID)'
-	@status=0; for order in forward reverse; do echo "== threads $$order"; \
-	    if [ $$order = forward ]; then parts='slots graph tools emu'; else parts='slots graph'; fi; \
-	    EMU_ORDER=$$order GPU_PARTS=$$parts \
+	@status=0; for order in forward/main reverse/side mixed/turns; do \
+	    case $$order in *main) parts='slots graph tools emu';; *side) parts='slots graph';; \
+	    *) parts=graph;; esac; echo "== threads, streams: $$order"; \
+	    EMU_ORDER=$${order%/*} EMU_STREAMS=$${order#*/} GPU_PARTS=$$parts \
 	    BERTUTILS_CUDA='$(abspath $(O))/emu/cuda.so' BERTUTILS_BIN='$(abspath $(BIN))' \
 	    BERTUTILS_TEST_SMALL=1 GPU_STEPS=24 GPU_JOBS=$(JOBS) \
 	    sh tests/gpu/run $(O)/unit $(O)/gpu || status=1; done; exit $$status

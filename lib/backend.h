@@ -259,6 +259,12 @@ struct dev_load {
  *     replay_end   after the ops were issued, `failed` when they were not all; 0: they are
  *                  running, 1: nothing of them has run and they are to be issued again,
  *                  -1: only after `failed`, whose error stays
+ *     branch       the ops issued from now on run behind those that were, and beside those
+ *                  that come after trunk
+ *     trunk        ends that; none in a branch
+ *     mark         in a branch: what was issued in it so far is place i, 0..DEV_MARKS - 2
+ *     reach        what is issued from now on runs behind place i; the last place of a branch
+ *                  must be reached before a part of a step ends
  *     count        what it has done so far, for those who watch speed and memory
  *     left         bytes of the device that nobody has taken; 0: it does not say
  *     overhead     bytes of the device that are or will be taken beside alloc's
@@ -266,7 +272,7 @@ struct dev_load {
  *
  * Everything that a recorded op reads is in device memory, at the same addresses each time.
  */
-enum { DEV_TICKETS = 2, DEV_KEY = 64 };
+enum { DEV_TICKETS = 2, DEV_KEY = 64, DEV_MARKS = 9 };
 struct dev_count {
     int64_t replays;     /* how often replay has said 1 */
     int64_t records;     /* that were made */
@@ -282,6 +288,10 @@ struct dev_behind {
     int (*await)(struct dev *d, int ticket, struct err *e);
     int (*replay)(struct dev *d, const void *key, size_t n, struct err *e);
     int (*replay_end)(struct dev *d, bool failed, struct err *e);
+    int (*branch)(struct dev *d, struct err *e);
+    void (*trunk)(struct dev *d);
+    int (*mark)(struct dev *d, int i, struct err *e);
+    int (*reach)(struct dev *d, int i, struct err *e);
     void (*count)(const struct dev *d, struct dev_count *c);
     size_t (*left)(struct dev *d);
     size_t (*overhead)(struct dev *d, const struct dev_load *l);

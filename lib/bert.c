@@ -157,13 +157,13 @@ int bert_forward(struct model *m, const struct pass *pass, struct err *e)
     struct embed embed;
 
     bert_embed_op(m, pass, &embed);
-    if (op_embed(ops, &embed, e))
+    if (update_reach(m, -1, e) || op_embed(ops, &embed, e))
         return -1;
     for (int l = 0; l < (int)m->config.layers; l++) {
         struct layer_ops o;
 
         bert_layer_ops(m, pass, l, &o);
-        if (op_linear(ops, &o.qkv, e) || op_attn(ops, &o.attn, e))
+        if (update_reach(m, l, e) || op_linear(ops, &o.qkv, e) || op_attn(ops, &o.attn, e))
             return -1;
         if (is_last(m, l) && (op_rows_get(ops, o.attn.y, m->in.rows, o.proj.x, e) ||
                               op_rows_get(ops, o.qkv.x, m->in.rows, o.norm1.residual, e)))

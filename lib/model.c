@@ -500,6 +500,8 @@ int model_state_get(struct model *m, enum model_state which, void *host, struct 
     size_t bytes;
     const void *p = state_of(m, which, &bytes);
 
+    if (model_settle(m, e))
+        return -1;
     return bytes ? m->ops.be->get(m->ops.dev, host, p, bytes, e) : 0;
 }
 
@@ -508,5 +510,7 @@ int model_state_set(struct model *m, enum model_state which, const void *host, s
     size_t bytes;
     void *p = state_of(m, which, &bytes);
 
+    if (model_settle(m, e))
+        return -1;
     return bytes ? m->ops.be->put(m->ops.dev, p, host, bytes, e) : 0;
 }

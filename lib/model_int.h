@@ -5,6 +5,7 @@
  *     model.c        open, plan, state
  *     model_run.c    a micro-batch to the device, losses back; evaluation
  *     model_step.c   the steps of training
+ *     model_update.c the norm of the gradient, the update, and when it is made
  *     model_pad.c    batches of few different sizes
  *     model_load.c   checkpoint or random numbers -> parameters
  *     model_tensors.c  parameters -> named tensors
@@ -122,6 +123,11 @@ struct model {
     struct slot slot[SLOTS];
     int n_slots, next, pending; /* `pending` parts are under way, the last in slot next - 1 */
     bool asked;                 /* they are evaluations */
+
+    bool owes;                  /* `owed` is still to be made: model_update.c */
+    struct model_update owed;
+    bool beside;                /* it is being made beside the pass that is being issued, */
+    int reached;                /* which has waited for this group of it */
 };
 
 /* Memory of the host for one slot or the device: the layouts of model.c. */
@@ -153,6 +159,16 @@ void add_losses(const struct model *m, const struct slot *s, struct loss_sum *su
 int slot_send(struct model *m, const struct slot *s, struct err *e) MUST_USE;
 struct slot *slot_oldest(struct model *m);
 int slot_await(struct model *m, struct err *e) MUST_USE;
+
+/* model_update.c: the norm; stale: the linear layers' gradients count as zeros. */
+int update_norm(struct model *m, bool stale, struct err *e) MUST_USE;
+/* The update, now, or beside the forward pass that is issued next, */
+int update_apply(struct model *m, const struct model_update *u, struct err *e) MUST_USE;
+int update_beside(struct model *m, const struct model_update *u, struct err *e) MUST_USE;
+/* which calls this before a layer; -1: the embeddings.  Behind the last layer all of it is made. */
+int update_reach(struct model *m, int layer, struct err *e) MUST_USE;
+/* Makes the update that is owed.  Nothing may be under way. */
+int model_settle(struct model *m, struct err *e) MUST_USE;
 
 /* model_pad.c: the sizes that micro-batches within these limits have once they are padded. */
 struct model_limits pad_limits(const struct model_limits *l);

@@ -203,11 +203,14 @@ int slot_await(struct model *m, struct err *e)
 int model_ask(struct model *m, const struct batch *b, bool losses, struct err *e)
 {
     const struct backend *be = m->ops.be;
-    struct slot *s = &m->slot[m->next];
     struct pass pass = {.train = false};
+    struct slot *s;
 
     if (m->pending && (!m->asked || m->pending == m->n_slots))
         return err_set(e, ERR_INTERNAL, "an evaluation while other work is under way");
+    if (m->pending == 0 && model_settle(m, e))
+        return -1;
+    s = &m->slot[m->next];
     if (batch_fill(m, s, b, m->head == HEAD_MLM, &pass, e) || slot_send(m, s, e))
         return -1;
     if (bert_forward(m, &pass, e) || head_forward(m, &pass, e))
@@ -269,13 +272,16 @@ static void widen(float *x, int64_t n)
 int model_embed(struct model *m, const struct batch *b, float *out, struct err *e)
 {
     const struct backend *be = m->ops.be;
-    struct slot *s = &m->slot[m->next];
     struct pass pass = {.train = false};
+    struct slot *s;
     struct mat y;
     int64_t n;
 
     if (m->pending)
         return err_set(e, ERR_INTERNAL, "an evaluation while other work is under way");
+    if (model_settle(m, e))
+        return -1;
+    s = &m->slot[m->next];
     if (batch_fill(m, s, b, false, &pass, e) || slot_send(m, s, e) || bert_forward(m, &pass, e))
         return -1;
     y = bert_output(m, &pass);

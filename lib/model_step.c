@@ -8,125 +8,46 @@
  * whose like it has seen as one piece, without a call for each op.
  *
  * On such a device a part is under way while the host makes the next one: it is collected
- * one part later.  The copy of a batch, some 20 bytes a token, goes in line with the rest: a
- * second block of inputs would let it run beside the update before it and save a few
- * microseconds a step, but take two records for each size.  The update itself cannot begin
- * beside the backward pass, because clipping needs the norm of all gradients, and the next
- * forward pass needs all of it: nothing in a step is left to run beside it.
+ * one part later, and the update of a step runs beside the forward pass of the next part
+ * (model_update.c).  The copy of a batch, some 20 bytes a token, goes in line with the rest: a
+ * second block of inputs would let it run beside what is before it and save a few
+ * microseconds a step, but take two records for each size.
  */
 #include "model_int.h"
 
 #include <math.h>
-#include <string.h>
-
-/* ---- the update ---- */
-
-/*
- * What the learning rate of a tensor is multiplied with: 1 for the top layer, and by
- * layer_decay less for each layer further down; the embeddings are below the first (Sun et
- * al. 2019, section 5.3.3).  The head has a factor of its own.
- */
-static double rate_of(const struct model *m, const struct param *t,
-                      const struct model_update *u)
-{
-    const enum param_group group = param_group(t->id);
-    const int layers = (int)m->config.layers;
-    const int below = group == GROUP_BASE ? layers : layers - 1 - t->layer;
-
-    if (group != GROUP_BASE && group != GROUP_LAYER)
-        return u->head_lr;
-    return below ? pow(u->layer_decay, below) : 1;
-}
-
-static bool alike(const struct param_run *a, const struct param_run *b)
-{
-    return a->decay == b->decay && a->lr_scale == b->lr_scale && a->keep_g == b->keep_g &&
-           a->touched == b->touched;
-}
-
-/*
- * Tensors that follow each other and are treated alike, as one run.  With one rate for all
- * these are: the word embedding; position and type; the linear layers, whose gradients are
- * written over and not added up from zero; an untied decoder; all vectors.
- */
-static int make_runs(const struct model *m, const struct model_update *u,
-                     struct param_run *run)
-{
-    const struct params *p = &m->params;
-    int n = 0;
-
-    for (int i = 0; i < p->n; i++) {
-        const struct param *t = &p->list[i];
-        const bool word = t->id == PARAM_WORD;
-        const struct param_run r = {
-            .at = t->at,
-            .n = t->n,
-            .decay = t->vector ? 0 : (float)u->weight_decay,
-            .lr_scale = (float)rate_of(m, t, u),
-            .touched = word ? m->touched : NULL,
-            .cols = word && m->touched ? t->cols : 0,
-            .keep_g = t->at >= p->linear && t->at < p->linear_end,
-        };
-
-        if (n > 0 && alike(&run[n - 1], &r))
-            run[n - 1].n = t->at + t->n - run[n - 1].at;
-        else
-            run[n++] = r;
-    }
-    return n;
-}
-
-/*
- * The norm and the update.  `stale`: no part of this step had rows, so that the linear
- * layers still hold the gradients of the step before.
- */
-static int issue_update(struct model *m, const struct model_update *u, bool stale,
-                        struct err *e)
-{
-    const struct ops *o = &m->ops;
-    const struct params *p = &m->params;
-    const struct model_update one_rate = {.layer_decay = 1, .head_lr = 1};
-    const int n_sum = make_runs(m, &one_rate, m->run);
-    struct adamw adamw = {.p = m->p,
-                                .g = m->g,
-                                .m = m->m,
-                                .v = m->v,
-                                .run = m->run,
-                                .beta1 = (float)u->beta1,
-                                .beta2 = (float)u->beta2,
-                                .eps = (float)u->eps,
-                                .clip = (float)u->clip,
-                                .step = m->in.step,
-                                .sumsq = m->out.sumsq};
-
-    if (stale && o->be->zero(o->dev, m->g + p->linear,
-                             (size_t)(p->linear_end - p->linear) * sizeof *m->g, e))
-        return -1;
-    if (o->be->sqnorm(o->dev, m->g, m->run, n_sum, m->out.sumsq, e))
-        return -1;
-    adamw.n_run = make_runs(m, u, m->run);
-    return o->be->adamw(o->dev, &adamw, e);
-}
 
 /* ---- a part ---- */
+
+/*
+ * What a part does to the parameters: the update that is owed from the part before, the norm
+ * of its own step's gradients when it is the last one, and, on a device that does not run
+ * behind its caller, the update with it.
+ */
+struct duty {
+    const struct model_update *before, *after;
+    bool norm;
+};
 
 /* What a part does; equal work has equal bytes. */
 struct work {
     int32_t n_tok, n_seq, max_len, n_rows;
-    int32_t first, stale, update;
+    int32_t first, stale, norm, update;
     float beta1, beta2, eps, clip, decay, layer_decay, head_lr; /* of the update: in its descriptors */
 };
 _Static_assert(sizeof(struct work) <= DEV_KEY, "the key of a part's work");
 
 static struct work work_of(const struct model *m, const struct pass *pass,
-                           const struct model_update *u)
+                           const struct duty *duty)
 {
+    const struct model_update *u = duty->before;
     const struct work w = {.n_tok = pass->seqs.n_tok,
                            .n_seq = pass->seqs.n_seq,
                            .max_len = pass->seqs.max_len,
                            .n_rows = pass->n_rows,
                            .first = pass->first,
                            .stale = m->stale,
+                           .norm = duty->norm,
                            .update = u != NULL,
                            .beta1 = u ? (float)u->beta1 : 0,
                            .beta2 = u ? (float)u->beta2 : 0,
@@ -139,32 +60,41 @@ static struct work work_of(const struct model *m, const struct pass *pass,
     return w;
 }
 
-static int issue(struct model *m, const struct pass *pass, const struct model_update *u,
+static int issue(struct model *m, const struct pass *pass, const struct duty *duty,
                  struct err *e)
 {
-    if (pass->n_rows > 0 &&
+    const bool rows = pass->n_rows > 0;
+
+    if (duty->before && (rows ? update_beside(m, duty->before, e)
+                              : update_apply(m, duty->before, e)))
+        return -1;
+    if (rows &&
         (bert_forward(m, pass, e) || head_forward(m, pass, e) || head_loss(m, pass, true, e) ||
          head_backward(m, pass, e) || bert_backward(m, pass, e)))
         return -1;
-    return u ? issue_update(m, u, m->stale && pass->n_rows == 0, e) : 0;
+    /* No part of this step had rows: the linear layers hold gradients of the one before. */
+    if (duty->norm && update_norm(m, m->stale && !rows, e))
+        return -1;
+    return duty->after ? update_apply(m, duty->after, e) : 0;
 }
 
 /* Runs a part, from a record of it where the device has one. */
-static int run_part(struct model *m, const struct pass *pass, const struct model_update *u,
+static int run_part(struct model *m, const struct pass *pass, const struct duty *duty,
                     struct err *e)
 {
     const struct dev_behind *behind = m->ops.be->behind;
-    const struct work w = work_of(m, pass, u);
+    const struct work w = work_of(m, pass, duty);
 
     if (!behind)
-        return issue(m, pass, u, e);
+        return issue(m, pass, duty, e);
     for (;;) {
         const int known = behind->replay(m->ops.dev, &w, sizeof w, e);
         int rc, end;
 
         if (known)
             return known < 0 ? -1 : 0;
-        rc = issue(m, pass, u, e);
+        rc = issue(m, pass, duty, e);
+        m->beside = false; /* also when it failed on the way */
         end = behind->replay_end(m->ops.dev, rc != 0, e);
         if (end <= 0)
             return end;
@@ -174,9 +104,10 @@ static int run_part(struct model *m, const struct pass *pass, const struct model
 
 /* What changes with every step, and the batch, into a slot. */
 static int fill_slot(struct model *m, struct slot *s, const struct batch *b,
-                     const struct model_part *part, struct pass *pass, struct err *e)
+                     const struct model_part *part, const struct duty *duty,
+                     struct pass *pass, struct err *e)
 {
-    const struct model_update *u = part->update;
+    const struct model_update *u = duty->before ? duty->before : duty->after;
 
     s->in.step->scale = (float)part->scale;
     if (u)
@@ -185,7 +116,7 @@ static int fill_slot(struct model *m, struct slot *s, const struct batch *b,
         philox_key(s->in.key[site], m->seed, part->step, (uint32_t)site);
     s->n_rows = 0;
     s->scale = part->scale;
-    s->update = u != NULL;
+    s->update = duty->norm;
     if (!b || b->n_rows == 0)
         return 0;
     if (batch_fill(m, s, b, true, pass, e))
@@ -203,17 +134,22 @@ int model_submit(struct model *m, const struct batch *b, const struct model_part
     const struct backend *be = m->ops.be;
     struct slot *s = &m->slot[m->next];
     struct pass pass = {.train = true};
+    const struct model_update owed = m->owed;
+    const struct duty duty = {.before = m->owes ? &owed : NULL,
+                              .after = be->behind ? NULL : part->update,
+                              .norm = part->update != NULL};
 
     if (!m->train || m->pending == m->n_slots || (m->pending && m->asked))
         return err_set(e, ERR_INTERNAL, "a step of training without memory for it");
-    if (fill_slot(m, s, b, part, &pass, e))
-        return -1;
-    if (slot_send(m, s, e))
+    if (fill_slot(m, s, b, part, &duty, &pass, e) || slot_send(m, s, e))
         return -1;
     /* The update leaves gradients in the linear layers, and the next batch writes over them. */
     pass.first = m->stale && pass.n_rows > 0;
-    if ((pass.n_rows > 0 || part->update) && run_part(m, &pass, part->update, e))
+    if ((pass.n_rows > 0 || duty.norm || duty.before) && run_part(m, &pass, &duty, e))
         return -1;
+    m->owes = be->behind && part->update;
+    if (m->owes)
+        m->owed = *part->update;
     if (pass.n_rows > 0)
         m->stale = false;
     if (part->update)
@@ -240,6 +176,17 @@ int model_collect(struct model *m, struct loss_sum *sum, double *norm, struct er
     if (norm && s->update)
         *norm = sqrt(*s->out.sumsq);
     return 0;
+}
+
+int model_settle(struct model *m, struct err *e)
+{
+    const struct model_part nothing = {0};
+
+    if (!m->owes)
+        return 0;
+    if (m->pending)
+        return err_set(e, ERR_INTERNAL, "the model is wanted while a step is under way");
+    return model_submit(m, NULL, &nothing, e) || model_collect(m, NULL, NULL, e) ? -1 : 0;
 }
 
 int model_slots(const struct model *m)

@@ -82,8 +82,11 @@ int model_tensors(struct model *m, const float *params, model_visit visit, void 
                   struct err *e)
 {
     int n, rc;
-    struct entry *list = list_entries(m, true, &n, e);
+    struct entry *list;
 
+    if (!params && model_settle(m, e))
+        return -1;
+    list = list_entries(m, true, &n, e);
     if (!list)
         return -1;
     rc = visit_list(m, list, n, params ? params : m->p, !params, visit, ctx, e);
@@ -98,6 +101,8 @@ int model_gradients(struct model *m, model_visit visit, void *ctx, struct err *e
 
     if (!m->g)
         return err_set(e, ERR_INTERNAL, "there are no gradients without training");
+    if (model_settle(m, e))
+        return -1;
     list = list_entries(m, false, &n, e);
     if (!list)
         return -1;

@@ -298,7 +298,7 @@ static int check_gpu(struct train *t, const struct model_limits *l, struct err *
     const double room = (double)model_gpu_room(t->model);
     const double bytes = (double)model_gpu_bytes(t->model, l);
     const char *shorter = t->job->mlm ? "--block" : "--max-len";
-    double least = 0;
+    double least = 0, some;
     int64_t fits;
 
     if (room <= 0 || bytes <= room)
@@ -310,11 +310,14 @@ static int check_gpu(struct train *t, const struct model_limits *l, struct err *
                        "out of memory on the GPU: even one of the %s at a time takes %.0f MB, "
                        "%.0f MB can be had; a smaller %s or model, or --device cpu",
                        t->task->items, ceil(least / 1e6), floor(room / 1e6), shorter);
+    if (memory_of(t, fits, &least, e))
+        return -1;
+    some = 0.98 * room > least ? 0.98 * room : least;
     return err_set(e, ERR_INTERNAL,
                    "out of memory on the GPU: %.0f MB are wanted, %.0f MB can be had; "
-                   "--memory %.0fM makes the same steps of micro-batches that fit, and --batch "
+                   "--memory %.0fK makes the same steps of micro-batches that fit, and --batch "
                    "%lld or a smaller %s takes less",
-                   ceil(bytes / 1e6), floor(room / 1e6), floor(0.98 * room / (1 << 20)),
+                   ceil(bytes / 1e6), floor(room / 1e6), ceil(some / 1024),
                    (long long)fits, shorter);
 }
 

@@ -11,6 +11,7 @@
 #include <math.h>
 
 constexpr int MAX_RUNS = 8, CHUNK = 16384, RUN_THREADS = 256, SUM_THREADS = 512;
+constexpr int BESIDE_THREADS = 1024;
 
 struct run_part {
     int64_t at, n, chunks;
@@ -26,12 +27,11 @@ struct run_list {
     int n;
 };
 
-/* The run and the place of a block's chunk. */
+/* The run of a chunk, and the chunk's place in it. */
 __device__ static inline const run_part &find_run(const run_list &l, int64_t *chunk)
 {
     int i = 0;
 
-    *chunk = blockIdx.x;
     while (i < l.n - 1 && *chunk >= l.run[i].chunks)
         *chunk -= l.run[i++].chunks;
     return l.run[i];
@@ -49,16 +49,16 @@ __device__ static inline bool is_touched(const run_part &r, int64_t i)
  * f(i, fast, live) by every thread for its own places i of the chunk in the run: 4
  * neighbours where fast, else one; live: in a row that was touched.
  */
-template <class F>
+template <int THREADS, class F>
 __device__ static inline void each_quad(const run_part &r, int64_t chunk, F f)
 {
     const int64_t from = chunk * CHUNK, last = from + CHUNK, to = last < r.n ? last : r.n;
 
     if (r.by_4) {
-        for (int64_t i = from + threadIdx.x * 4; i < to; i += RUN_THREADS * 4)
+        for (int64_t i = from + threadIdx.x * 4; i < to; i += THREADS * 4)
             f(i, std::true_type(), is_touched(r, i));
     } else {
-        for (int64_t i = from + threadIdx.x; i < to; i += RUN_THREADS)
+        for (int64_t i = from + threadIdx.x; i < to; i += THREADS)
             f(i, std::false_type(), is_touched(r, i));
     }
 }
@@ -70,10 +70,10 @@ static __global__ void __launch_bounds__(RUN_THREADS)
 {
     __shared__ double sums[RUN_THREADS / WARP];
     double sum = 0;
-    int64_t chunk;
+    int64_t chunk = blockIdx.x;
     const run_part &r = find_run(l, &chunk);
 
-    each_quad(r, chunk, [&](int64_t i, auto fast, bool live) {
+    each_quad<RUN_THREADS>(r, chunk, [&](int64_t i, auto fast, bool live) {
         if (!live)
             return;
         const float4 v = load4<decltype(fast)::value>(g + r.at + i, 1);
@@ -220,22 +220,13 @@ __device__ static inline void decay_quad(const adamw_arg &a, int64_t i, float ke
 /*
  * The update of a chunk; g is zeroed, where the run does not keep it, and the shadow
  * written in the same pass.  The factor of the gradient is made here of *sumsq, so that the
- * host need not wait for it.  Grid: a block a chunk, RUN_THREADS threads.  CPU: adamw_rows,
- * decay_rows.
+ * host need not wait for it.
  */
-static __global__ void __launch_bounds__(RUN_THREADS)
-    adamw_kernel(const adamw_arg a, const run_list l)
+template <int THREADS>
+__device__ static inline void adamw_chunk(const adamw_arg &a, const run_part &r,
+                                          int64_t chunk, const adamw_step s)
 {
-    __shared__ adamw_step numbers;
-    int64_t chunk;
-    const run_part &r = find_run(l, &chunk);
-
-    if (threadIdx.x == 0)
-        numbers = adamw_numbers(a, r);
-    __syncthreads();
-    const adamw_step s = numbers;
-
-    each_quad(r, chunk, [&](int64_t place, auto fast, bool live) {
+    each_quad<THREADS>(r, chunk, [&](int64_t place, auto fast, bool live) {
         constexpr bool FAST = decltype(fast)::value;
         const int64_t i = r.at + place;
 
@@ -264,6 +255,46 @@ static __global__ void __launch_bounds__(RUN_THREADS)
     });
 }
 
+/* Grid: any number of blocks of THREADS threads, for one chunk after the other.  CPU:
+ * adamw_rows, decay_rows. */
+template <int THREADS>
+static __global__ void __launch_bounds__(THREADS)
+    adamw_kernel(const adamw_arg a, const run_list l, const int64_t chunks)
+{
+    __shared__ adamw_step numbers;
+
+    for (int64_t at = blockIdx.x; at < chunks; at += gridDim.x) {
+        int64_t chunk = at;
+        const run_part &r = find_run(l, &chunk);
+
+        if (threadIdx.x == 0)
+            numbers = adamw_numbers(a, r);
+        __syncthreads();
+        adamw_chunk<THREADS>(a, r, chunk, numbers);
+        __syncthreads();
+    }
+}
+
+/*
+ * Alone, it fills the GPU.  Beside a forward pass it takes half of the multiprocessors, with
+ * as many reads under way as memory can answer, and leaves the others whole: blocks of a
+ * product may want all registers of one.
+ */
+static void launch_adamw(const struct dev *d, const adamw_arg &arg, const run_list &l,
+                         int64_t chunks)
+{
+    const int64_t half = d->processors > 1 ? d->processors / 2 : 1;
+
+    if (chunks == 0)
+        return;
+    if (d->in_branch)
+        adamw_kernel<BESIDE_THREADS><<<(unsigned)(chunks < half ? chunks : half),
+                                       BESIDE_THREADS, 0, d->stream>>>(arg, l, chunks);
+    else
+        adamw_kernel<RUN_THREADS>
+            <<<(unsigned)chunks, RUN_THREADS, 0, d->stream>>>(arg, l, chunks);
+}
+
 int cuda_adamw(struct dev *d, const struct adamw *a, struct err *e)
 {
     const adamw_arg arg = {a->p, a->g, a->m, a->v, shadow_if_any(d, a->p), a->step, a->sumsq,
@@ -278,8 +309,7 @@ int cuda_adamw(struct dev *d, const struct adamw *a, struct err *e)
 
         for (int i = 0; i < l.n && !aligned; i++)
             l.run[i].by_4 = 0;
-        if (chunks > 0)
-            adamw_kernel<<<(unsigned)chunks, RUN_THREADS, 0, d->stream>>>(arg, l);
+        launch_adamw(d, arg, l, chunks);
     }
     return cuda_launched(d, "adamw", e);
 }

@@ -2,8 +2,8 @@
 /*
  * common: what the CUDA kernels share (private to kernels/cuda).
  *
- * One stream a device.  No slot waits for the device; no sum is made with atomics, so two
- * runs give the same bits.  Scratch grows when a larger batch than ever before comes, and
+ * One stream a device, and a second one for what may run beside it (branch.cu).  No slot
+ * waits for the device; no sum is made with atomics, so two runs give the same bits.  Scratch grows when a larger batch than ever before comes, and
  * else nothing is allocated.  Every slot has the reference of the same name in
  * kernels/cpu.
  */
@@ -41,6 +41,13 @@ struct buffer {
     size_t size;
 };
 
+/* What work in a stream has for itself. */
+struct lane {
+    cudaStream_t stream;
+    void *workspace; /* GEMM_WORKSPACE bytes */
+    struct buffer scratch;
+};
+
 struct plan;  /* gemm.cu: a remembered product */
 struct graph; /* graph.cu: a recorded part of a step */
 
@@ -55,6 +62,10 @@ struct dev {
     int64_t plain; /* shapes that cuBLASLt has nothing for */
     bool bias_sums; /* gradients of biases come from products: gemm.cuh */
     struct buffer scratch; /* parts of sums; of no use after the slot */
+    struct lane side;      /* the branch's; without a stream: there is none */
+    bool in_branch;        /* that is where work goes now */
+    cudaEvent_t forked, mark[DEV_MARKS];
+    int processors;        /* multiprocessors of the GPU */
     struct buffer cast;    /* operands in another type, alive during the slot */
     struct block *blocks;
     int n_blocks, cap_blocks;
@@ -76,6 +87,13 @@ struct dev {
 int device_probe(struct err *why);
 /* Why a device that was counted cannot be opened, with what to do.  Always returns -1. */
 int device_fail(struct dev *d, cudaError_t why, struct err *e);
+
+#define OPEN_TRY(d, call, e)                                                            \
+    do {                                                                                \
+        const cudaError_t why_ = (call);                                                \
+        if (why_ != cudaSuccess)                                                        \
+            return device_fail(d, why_, e);                                               \
+    } while (0)
 
 /* ---- errors, memory (table.cu, shadow.cu) ---- */
 
@@ -344,6 +362,26 @@ int act_backward(struct dev *d, enum activation act, const struct mat *kept,
 /* y = act(z); y may be z. */
 int act_forward(struct dev *d, enum activation act, const struct mat *z,
                 const struct mat *y, const char *op, struct err *e);
+
+/* ---- work beside the rest (branch.cu) ---- */
+
+/* Opens the device's streams. */
+int branch_open(struct dev *d, struct err *e);
+void branch_close(struct dev *d);
+/* Until nothing is under way any more. */
+void branch_wait(struct dev *d);
+/* What is issued from now on runs behind what was, and beside what comes after branch_leave. */
+int branch_enter(struct dev *d, struct err *e);
+void branch_leave(struct dev *d);
+/* A place in the branch, which the stream later waits for. */
+int branch_mark(struct dev *d, int i, struct err *e);
+int branch_reach(struct dev *d, int i, struct err *e);
+/* Whether products of so many rows leave room beside them. */
+bool branch_pays(const struct dev *d, int64_t rows);
+/* Takes what the branch needs of the device; how much it has; how much it will have then. */
+int branch_reserve(struct dev *d, size_t scratch, struct err *e);
+size_t branch_taken(const struct dev *d);
+size_t branch_bytes(const struct dev *d, size_t scratch);
 
 /* ---- records of work (graph.cu), and what the device needs beside alloc's (room.cu) ---- */
 

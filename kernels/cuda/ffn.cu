@@ -36,14 +36,16 @@ int cuda_ffn_bwd(struct dev *d, const struct ffn_bwd *b, struct err *e)
     struct weight_grad inner = {&b->dmid,  &a->x,  &b->dw1,
                                 b->dw_set, b->db1, b->db_zero};
 
-    if (gemm_dx(d, &b->dy, &a->w2, &b->dmid, false, op, e) || gemm_dw(d, &outer, op, e))
+    if (gemm_dw_beside(d, &outer, op, e) ||
+        gemm_dx(d, &b->dy, &a->w2, &b->dmid, false, op, e))
         return -1;
     if (!gemm_sums(d, &inner))
         inner.db = NULL; /* the gradient of the activation sums it */
     if ((a->act != ACT_NONE || (b->db1 && !inner.db)) &&
         act_backward(d, a->act, kept, &b->dmid, inner.db ? NULL : b->db1, op, e))
         return -1;
-    if (gemm_dx(d, &b->dmid, &a->w1, &b->dx, true, op, e))
+    if (gemm_dw_beside(d, &inner, op, e) ||
+        gemm_dx(d, &b->dmid, &a->w1, &b->dx, true, op, e))
         return -1;
-    return gemm_dw(d, &inner, op, e);
+    return gemm_join(d, a->x.rows, e);
 }

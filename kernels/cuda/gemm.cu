@@ -434,3 +434,25 @@ int gemm_dw(struct dev *d, const struct weight_grad *g, const char *op, struct e
         return -1;
     return finish(d, &p, e);
 }
+
+constexpr int MARK_JOIN = DEV_MARKS - 1; /* the model's marks are reached before any gradient */
+
+int gemm_dw_beside(struct dev *d, const struct weight_grad *g, const char *op, struct err *e)
+{
+    int rc;
+
+    if (!branch_pays(d, g->dy->rows))
+        return gemm_dw(d, g, op, e);
+    if (branch_enter(d, e))
+        return -1;
+    rc = gemm_dw(d, g, op, e);
+    if (rc == 0)
+        rc = branch_mark(d, MARK_JOIN, e);
+    branch_leave(d);
+    return rc;
+}
+
+int gemm_join(struct dev *d, int64_t rows, struct err *e)
+{
+    return branch_pays(d, rows) ? branch_reach(d, MARK_JOIN, e) : 0;
+}

@@ -37,6 +37,13 @@ struct weight_grad {
  */
 bool gemm_sums(const struct dev *d, const struct weight_grad *g);
 int gemm_dw(struct dev *d, const struct weight_grad *g, const char *op, struct err *e);
+/*
+ * The same beside what is issued next, where that pays.  The slot ends with gemm_join: its
+ * operands are of no other use until then.
+ */
+int gemm_dw_beside(struct dev *d, const struct weight_grad *g, const char *op,
+                   struct err *e);
+int gemm_join(struct dev *d, int64_t rows, struct err *e);
 
 int gemm_open(struct dev *d, struct err *e);
 void gemm_close(struct dev *d);

@@ -12,7 +12,8 @@
  * and transfers, events and waits belong to the model, which does them around it.  The kernels'
  * code is there by then, having run before (it may be loaded only when first launched), and the
  * scalars of products are taken by value.  Only one graph runs at a time, in the one stream, so
- * that all share the scratch and the workspace.  One that is destroyed while it runs is freed
+ * that all share the scratch and the workspaces; its branches (branch.cu) come together before
+ * its end.  One that is destroyed while it runs is freed
  * behind its end (cuGraphExecDestroy).
  */
 #include "common.cuh"
@@ -25,7 +26,7 @@ constexpr int GRAPHS = 64;
 static const char GRAPHS_ENV[] = "BERTUTILS_GRAPHS";
 /* What a node is taken to cost: its parameters are 4 KB at most. */
 constexpr size_t NODE_BYTES = 4 << 10;
-constexpr int64_t NODES_LAYER = 26, NODES_REST = 40;
+constexpr int64_t NODES_LAYER = 26, NODES_REST = 56;
 
 struct graph {
     unsigned char key[DEV_KEY];

@@ -42,8 +42,12 @@ int cuda_linear_bwd(struct dev *d, const struct linear_bwd *b, struct err *e)
         return 0;
     if (cast_to_act(d, &b->dy, &dy, e))
         return -1;
-    if (b->dx.p && gemm_dx(d, &dy, &a->w, &b->dx, b->dx_add, "linear_bwd", e))
-        return -1;
     g.dy = &dy;
-    return b->dw.p ? gemm_dw(d, &g, "linear_bwd", e) : 0;
+    if (!b->dx.p)
+        return gemm_dw(d, &g, "linear_bwd", e);
+    if (b->dw.p && gemm_dw_beside(d, &g, "linear_bwd", e))
+        return -1;
+    if (gemm_dx(d, &dy, &a->w, &b->dx, b->dx_add, "linear_bwd", e))
+        return -1;
+    return b->dw.p ? gemm_join(d, dy.rows, e) : 0;
 }

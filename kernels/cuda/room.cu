@@ -25,16 +25,25 @@ static size_t parts(int64_t rows, int64_t unit)
     return (size_t)((few < most ? few : most) > many ? (few < most ? few : most) : many) + 1;
 }
 
+/* Sums of the columns of gradients: the layers' and, beside them, the branch's. */
+static size_t columns_wish(const struct dev_load *l)
+{
+    const int64_t wide = l->inner > 3 * l->width ? l->inner : 3 * l->width;
+    const int64_t head = l->mlm ? l->vocab : l->classes;
+
+    return l->train ? larger(parts(l->tokens, 8) * (size_t)wide * sizeof(float),
+                             parts(l->rows, 8) * (size_t)head * sizeof(float))
+                    : 0;
+}
+
 static size_t scratch_wish(const struct dev_load *l)
 {
     const size_t real = sizeof(float);
-    const int64_t wide = l->inner > 3 * l->width ? l->inner : 3 * l->width;
     size_t n = 2 * (size_t)l->width * parts(l->tokens, 1) * real; /* norms */
 
     if (!l->train)
         return 0;
-    n = larger(n, parts(l->tokens, 8) * (size_t)wide * real);     /* sums of columns */
-    n = larger(n, parts(l->rows, 8) * (size_t)(l->mlm ? l->vocab : l->classes) * real);
+    n = larger(n, columns_wish(l));
     n = larger(n, (size_t)(l->heads * l->tokens) * 2 * real);     /* attention backwards */
     n = larger(n, embed_scratch(l->tokens, l->width));
     return larger(n, ((size_t)index_cut(l->params, 4096) + 16) * sizeof(double)); /* sqnorm */
@@ -60,7 +69,7 @@ size_t room_overhead(struct dev *d, const struct dev_load *l)
     const size_t cast = larger(buffer_size(cast_wish(d, l)), d->cast.size);
 
     return shadow + GEMM_WORKSPACE + scratch + cast + PAGES_LOST +
-           (l->train ? graph_bytes(d, l) : 0);
+           (l->train ? branch_bytes(d, columns_wish(l)) + graph_bytes(d, l) : 0);
 }
 
 int room_reserve(struct dev *d, const struct dev_load *l, struct err *e)
@@ -71,6 +80,8 @@ int room_reserve(struct dev *d, const struct dev_load *l, struct err *e)
     if (d->act == DT_BF16 && l->weights && !shadow_of(d, l->weights, e))
         return -1;
     if (scratch && !cuda_scratch(d, scratch, e))
+        return -1;
+    if (l->train && branch_reserve(d, columns_wish(l), e))
         return -1;
     return cast && !cuda_cast_room(d, cast, e) ? -1 : 0;
 }

@@ -107,7 +107,7 @@ static void table_release(struct dev *d, void *p)
 {
     if (!p)
         return;
-    (void)cudaStreamSynchronize(d->stream);
+    branch_wait(d);
     block_drop(d, p);
     cudaFree(p);
 }
@@ -267,7 +267,7 @@ static size_t table_left(struct dev *d)
         (void)cudaGetLastError();
         return 0;
     }
-    left += GEMM_WORKSPACE + d->scratch.size + d->cast.size + d->graph_used;
+    left += branch_taken(d) + GEMM_WORKSPACE + d->scratch.size + d->cast.size + d->graph_used;
     for (int i = 0; i < d->n_blocks; i++)
         left += d->blocks[i].shadow ? d->blocks[i].bytes / 2 : 0;
     return left;
@@ -275,19 +275,11 @@ static size_t table_left(struct dev *d)
 
 /* ---- opening ---- */
 
-#define OPEN_TRY(d, call, e)                                                            \
-    do {                                                                                \
-        const cudaError_t why_ = (call);                                                \
-        if (why_ != cudaSuccess)                                                        \
-            return device_fail(d, why_, e);                                               \
-    } while (0)
-
 static void table_close(struct dev *d)
 {
     if (!d)
         return;
-    if (d->stream)
-        (void)cudaStreamSynchronize(d->stream);
+    branch_wait(d);
     while (d->n_blocks > 0) {
         void *p = d->blocks[d->n_blocks - 1].p;
 
@@ -307,8 +299,7 @@ static void table_close(struct dev *d)
     gemm_close(d);
     cudaFree(d->scratch.p);
     cudaFree(d->cast.p);
-    if (d->stream)
-        cudaStreamDestroy(d->stream);
+    branch_close(d);
     free(d->blocks);
     free(d);
 }
@@ -316,8 +307,11 @@ static void table_close(struct dev *d)
 static int open_parts(struct dev *d, struct err *e)
 {
     OPEN_TRY(d, cudaSetDevice(d->index), e);
-    OPEN_TRY(d, cudaStreamCreateWithFlags(&d->stream, cudaStreamNonBlocking), e);
+    if (branch_open(d, e))
+        return -1;
     OPEN_TRY(d, code_is_there(), e);
+    OPEN_TRY(d, cudaDeviceGetAttribute(&d->processors, cudaDevAttrMultiProcessorCount,
+                                       d->index), e);
     for (int i = 0; i < STAGES; i++) {
         OPEN_TRY(d, cudaHostAlloc((void **)&d->stage[i], STAGE_BYTES, cudaHostAllocDefault),
                  e);
@@ -370,6 +364,10 @@ static const struct dev_behind behind = {
     .await = table_await,
     .replay = graph_replay,
     .replay_end = graph_replay_end,
+    .branch = branch_enter,
+    .trunk = branch_leave,
+    .mark = branch_mark,
+    .reach = branch_reach,
     .count = table_count,
     .left = table_left,
     .overhead = room_overhead,

@@ -358,7 +358,6 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc,
 {
     product p;
 
-    emu_check_stream(s, "cublasLtMatmul");
     p.o = take<operation>(desc, "a description");
     p.a = take<layout>(da, "a layout");
     p.b = take<layout>(db, "a layout");
@@ -375,7 +374,9 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc,
     if (*emu_wish("EMU_REFUSE"))
         return CUBLAS_STATUS_NOT_SUPPORTED;
     check_algorithm(p, algo);
-    emu_submit([=] { multiply(p); });
+    if (room)
+        emu_use(workspace, s);
+    emu_submit(s, [=] { multiply(p); });
     return CUBLAS_STATUS_SUCCESS;
 }
 }

@@ -231,10 +231,9 @@ static void run_kernel(dim3 grid, dim3 block, size_t room,
 void emu_launch(const void *which, dim3 grid, dim3 block, size_t room,
                 cudaStream_t stream, const std::function<void()> &kernel)
 {
-    emu_check_stream(stream, "a kernel");
     if (room > emu_room_of(which))
         emu_refuse("a launch with more shared memory than was asked for");
-    emu_submit([=] { run_kernel(grid, block, room, kernel); });
+    emu_submit(stream, [=] { run_kernel(grid, block, room, kernel); });
 }
 
 /* ---- instructions ---- */

@@ -6,9 +6,10 @@
  * rewrites the few things that are not C++), into a plug-in like the real one.  A block's
  * threads are coroutines; shuffles, matrix instructions and barriers wait for all threads
  * of the warp or block, and a barrier that some never reach ends the program.
- * The stream is behind its caller as far as it can be: nothing runs before somebody waits
- * for it, with the arguments that it was given.  What is submitted between the begin and
- * the end of a capture is kept and runs at each launch of the graph.
+ * Streams are behind their caller as far as they can be: nothing runs before somebody waits
+ * for it, with the arguments that it was given; what one does before another, where nothing
+ * says so, EMU_STREAMS decides (queue.cc).  What is submitted between the begin and the end of
+ * a capture is kept and runs at each launch of the graph.
  *
  * What a GPU would not bear, or bear only by luck, ends the program: copies of memory that is
  * not pinned, or that somebody touches meanwhile; the legacy stream; memory, events and first
@@ -73,8 +74,8 @@ template <class F, class... A> static inline std::function<void()> emu_frozen(F 
     loaded = true;
     return [=] { f(a...); };
 }
-/* Puts work into the stream. */
-void emu_submit(std::function<void()> work);
+/* Puts work into a stream, which must be one of ours: the legacy one waits for others. */
+void emu_submit(cudaStream_t s, std::function<void()> work);
 void emu_wait(bool whole_block);
 void emu_syncwarp();
 /* 64 bytes of each lane of the warp, seen by all of them until the exchange after the next. */

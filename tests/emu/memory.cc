@@ -13,6 +13,7 @@
 #include <map>
 
 static std::map<const char *, size_t> device, pinned;
+static std::map<const void *, cudaStream_t> users;
 static size_t taken; /* of the device, as pages */
 
 static bool is_inside(const std::map<const char *, size_t> &all, const void *p, size_t n)
@@ -28,6 +29,14 @@ static bool is_inside(const std::map<const char *, size_t> &all, const void *p, 
 bool emu_on_device(const void *p, size_t n)
 {
     return is_inside(device, p, n);
+}
+
+void emu_use(const void *p, cudaStream_t s)
+{
+    const auto at = users.insert({p, s});
+
+    if (at.first->second != s)
+        emu_refuse("two streams share a workspace");
 }
 
 /* $EMU_MEMORY: bytes of the device. */
@@ -84,6 +93,7 @@ cudaError_t cudaFree(void *p)
     (void)emu_settle();
     emu_give(pages(at->second));
     device.erase(at);
+    users.erase(p);
     free(p);
     return cudaSuccess;
 }
@@ -135,7 +145,6 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t n, cudaMemcpyKind
     void *host = up ? (void *)from : to;
     uint64_t sum;
 
-    emu_check_stream(s, "cudaMemcpyAsync");
     if (!emu_on_device(up ? to : from, n))
         emu_refuse("a copy leaves the device's memory");
     if (!is_inside(pinned, host, n))
@@ -145,7 +154,7 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t n, cudaMemcpyKind
     if (!up)
         memset(host, 0xfb, n); /* who reads it too early gets no number */
     sum = sum_of(host, n);
-    emu_submit([=] {
+    emu_submit(s, [=] {
         if (sum_of(host, n) != sum)
             emu_refuse("pinned memory was written while a copy needed it");
         memcpy(to, from, n);
@@ -154,10 +163,9 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t n, cudaMemcpyKind
 }
 cudaError_t cudaMemsetAsync(void *to, int value, size_t n, cudaStream_t s)
 {
-    emu_check_stream(s, "cudaMemsetAsync");
     if (!emu_on_device(to, n))
         emu_refuse("a memset leaves the device's memory");
-    emu_submit([=] { memset(to, value, n); });
+    emu_submit(s, [=] { memset(to, value, n); });
     return cudaSuccess;
 }
 }

@@ -15,8 +15,7 @@ struct DeviceRadixSort {
     {
         if (!temp)
             return bytes = 1024, cudaSuccess;
-        emu_check_stream(stream, "a sort");
-        emu_submit([=] { sort(key, key_out, value, value_out, n, end); });
+        emu_submit(stream, [=] { sort(key, key_out, value, value_out, n, end); });
         return cudaSuccess;
     }
 
