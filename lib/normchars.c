@@ -13,6 +13,7 @@ enum { POINTS = 0x20000, NORMAL_PIECE = 64 << 10 };
 void norm_chars_free(struct norm_chars *c)
 {
     free(c->at);
+    free(c->same);
     buf_free(&c->piece);
     *c = (struct norm_chars){0};
 }
@@ -178,7 +179,17 @@ static unsigned spell(const struct norm_chars *c, const uint32_t *p, size_t n,
     return flags;
 }
 
-static int learn(const struct normalizer *nz, uint32_t point, const struct norm_chars *c,
+/* Notes that a character stays what it is. */
+static void note_same(struct norm_chars *c, uint32_t point, const struct norm_char *k)
+{
+    uint8_t utf8[4];
+
+    if (point < POINTS && k->flags == NORM_CHAR_KNOWN && k->n == utf8_put(point, utf8) &&
+        memcmp(k->byte, utf8, k->n) == 0)
+        c->same[point / 64] |= (uint64_t)1 << point % 64;
+}
+
+static int learn(const struct normalizer *nz, uint32_t point, struct norm_chars *c,
                  struct norm_scratch *s, struct norm_char *to, struct err *e)
 {
     const bool inside = s->inside;
@@ -201,6 +212,7 @@ static int learn(const struct normalizer *nz, uint32_t point, const struct norm_
     *to = (struct norm_char){0};
     flags |= n ? spell(c, s->at, n, to) : NORM_CHAR_SLOW; /* its neighbours meet */
     to->flags = (uint8_t)flags;
+    note_same(c, point, to);
     return 0;
 }
 
@@ -216,11 +228,10 @@ struct work {
     struct err *e;
 };
 
-/* What is known of the character at p[at], or NULL and the error; *used: its bytes. */
-static inline const struct norm_char *look(const struct work *w, size_t at, size_t *used,
+/* What is known of a character, or NULL and the error. */
+static inline const struct norm_char *look(const struct work *w, uint32_t point,
                                            struct norm_char *other)
 {
-    const uint32_t point = utf8_char(w->p + at, w->n - at, used);
     struct norm_char *k = other;
 
     if (point < POINTS) {
@@ -231,37 +242,49 @@ static inline const struct norm_char *look(const struct work *w, size_t at, size
     return learn(w->nz, point, w->c, w->s, k, w->e) ? NULL : k;
 }
 
+/* Room for another character at `to`, which is of w->out; *limit is where the room ends. */
+static int more_room(const struct work *w, uint8_t **to, uint8_t **limit)
+{
+    w->out->len = (size_t)(*to - (uint8_t *)w->out->data);
+    if (buf_reserve(w->out, w->out->cap / 4 + 2 * sizeof(struct norm_char), w->e))
+        return -1;
+    *to = (uint8_t *)w->out->data + w->out->len;
+    *limit = (uint8_t *)w->out->data + w->out->cap - sizeof(struct norm_char);
+    return 0;
+}
+
 /* Goes on over characters that are told alone; *at is then the end or the start of a stretch. */
 static int plain_run(const struct work *w, size_t *at)
 {
-    uint8_t *to = (uint8_t *)w->out->data + w->out->len;
-    uint8_t *limit = (uint8_t *)w->out->data + w->out->cap;
-    unsigned touchy = 0, seen = 0;
+    const uint64_t *const same = w->c->same;
+    uint8_t *to = (uint8_t *)w->out->data + w->out->len, *limit = to;
     size_t i = *at, used, before = i, last = 0;
+    unsigned touchy = 0, seen = 0;
     struct norm_char other;
 
-    for (; i < w->n; i += used) {
-        const struct norm_char *k = look(w, i, &used, &other);
+    for (; i < w->n; before = i, i += used, to += last) {
+        const uint32_t point = utf8_char(w->p + i, w->n - i, &used);
+        const struct norm_char *k;
 
-        if (!k)
+        if (to >= limit && more_room(w, &to, &limit))
+            return -1;
+        if (point < POINTS && same[point / 64] >> point % 64 & 1 && w->n - i >= 4) {
+            memcpy(to, w->p + i, 4);
+            last = used;
+            touchy = 0;
+            continue;
+        }
+        if (!(k = look(w, point, &other)))
             return -1;
         if (k->flags & (NORM_CHAR_SLOW | touchy)) {
-            i = before; /* with its neighbour */
-            to -= last;
+            to -= last; /* with its neighbour */
+            i = before;
             break;
         }
-        if ((size_t)(limit - to) < sizeof *k) {
-            w->out->len = (size_t)(to - (uint8_t *)w->out->data);
-            if (buf_reserve(w->out, w->n - i + sizeof *k, w->e))
-                return -1;
-            to = (uint8_t *)w->out->data + w->out->len;
-            limit = (uint8_t *)w->out->data + w->out->cap;
-        }
         memcpy(to, k, sizeof *k); /* what is behind k->n is written over */
-        to += last = k->n;
+        last = k->n;
         seen |= k->flags;
         touchy = k->flags & NORM_CHAR_TOUCHY;
-        before = i;
     }
     w->out->len = (size_t)(to - (uint8_t *)w->out->data);
     w->c->seen |= seen;
@@ -277,7 +300,8 @@ static int stretch_end(const struct work *w, size_t at, size_t *end)
     bool first = true;
 
     for (size_t used; at < w->n; at += used, first = false) {
-        const struct norm_char *k = look(w, at, &used, &other);
+        const uint32_t point = utf8_char(w->p + at, w->n - at, &used);
+        const struct norm_char *k = look(w, point, &other);
 
         if (!k)
             return -1;
@@ -321,7 +345,8 @@ static bool has_start(const struct normalizer *nz)
 static int make_table(const struct normalizer *nz, struct norm_chars *c, struct err *e)
 {
     c->cannot = !can_cut(nz);
-    c->at = mem_alloc(c->cannot ? 1 : POINTS, sizeof *c->at, "normalizer", e);
+    c->same = mem_alloc(POINTS / 64, sizeof *c->same, "normalizer", e);
+    c->at = c->same ? mem_alloc(c->cannot ? 1 : POINTS, sizeof *c->at, "normalizer", e) : NULL;
     return c->at ? 0 : -1;
 }
 
@@ -343,7 +368,7 @@ int normalize_chars(const struct normalizer *nz, const struct norm_text *text,
     if (text->n == 0)
         return 0;
     c->seen = 0;
-    if (buf_reserve(out, text->n + sizeof *k, e) || !(k = look(&w, 0, &used, &other)))
+    if (buf_reserve(out, text->n + sizeof *k, e) || !(k = look(&w, utf8_char(text->p, text->n, &used), &other)))
         return -1;
     first = k->n;
     if (!s->inside && has_start(nz)) {

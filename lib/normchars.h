@@ -30,6 +30,7 @@ struct norm_char {
 /* What one thread knows of characters under one normalizer; {0} is nothing. */
 struct norm_chars {
     struct norm_char *at; /* made when the first one is met */
+    uint64_t *same;       /* a bit for each: it stays what it is, and touches no neighbour */
     uint32_t mark;        /* set by the caller: a code point that counts as a blank, or 0 */
     bool cannot;          /* a step looks further than to a neighbour */
     unsigned seen;        /* flags of the last text's characters */
