@@ -177,6 +177,58 @@ uint64_t tokblock_size_with(const struct toks_block *b, const struct toks_record
                    keys);
 }
 
+size_t tokblock_fit(const struct toks_block *b, const struct toks_texts *t, int id_bytes,
+                    uint64_t limit)
+{
+    uint64_t tokens = b->off[b->n];
+    size_t i = 0;
+
+    for (; i < t->n; i++) {
+        tokens += t->len[i];
+        if (size_of(0, b->n + i + 1, tokens, id_bytes, 0, 0, 0) > limit)
+            break;
+    }
+    return i;
+}
+
+/* As mem_grow does; that there is room already needs no call. */
+static inline int more(void *array, size_t *cap, size_t need, size_t size, struct err *e)
+{
+    return need <= *cap ? 0 : mem_grow(array, cap, need, size, e);
+}
+
+/* Room for so many more records and tokens in the columns that every stream has. */
+static inline int put_room(struct toks_block *b, size_t records, size_t tokens, struct err *e)
+{
+    const size_t end = b->off[b->n] + tokens;
+
+    return more(&b->number, &b->cap.number, b->n + records, sizeof *b->number, e) ||
+                   more(&b->off, &b->cap.off, b->n + records + 1, sizeof *b->off, e) ||
+                   more(&b->ids, &b->cap.ids, end + 1, sizeof *b->ids, e) ||
+                   more(&b->start, &b->cap.start, end + 1, 1, e)
+               ? -1
+               : 0;
+}
+
+int tokblock_put_texts(struct toks_block *b, const struct toks_texts *t, size_t tokens,
+                       struct err *e)
+{
+    uint32_t at;
+
+    if (put_room(b, t->n, tokens, e))
+        return -1;
+    at = b->off[b->n];
+    if (tokens) {
+        memcpy(b->ids + at, t->ids, tokens * sizeof *b->ids);
+        memcpy(b->start + at, t->start, tokens);
+    }
+    if (t->n)
+        memcpy(b->number + b->n, t->number, t->n * sizeof *b->number);
+    for (size_t i = 0; i < t->n; i++)
+        b->off[++b->n] = at += t->len[i];
+    return 0;
+}
+
 /* The columns that not every stream has. */
 static int put_optional(struct toks_block *b, const struct toks_record *r, struct err *e)
 {
@@ -217,10 +269,7 @@ int tokblock_put(struct toks_block *b, const struct toks_record *r, struct err *
 {
     const size_t at = b->off[b->n], end = at + r->n_a + r->n_b;
 
-    if (mem_grow(&b->number, &b->cap.number, b->n + 1, sizeof *b->number, e) ||
-        mem_grow(&b->off, &b->cap.off, b->n + 2, sizeof *b->off, e) ||
-        mem_grow(&b->ids, &b->cap.ids, end + 1, sizeof *b->ids, e) ||
-        mem_grow(&b->start, &b->cap.start, end + 1, 1, e) || put_optional(b, r, e))
+    if (put_room(b, 1, r->n_a + r->n_b, e) || put_optional(b, r, e))
         return -1;
     b->number[b->n] = r->number;
     if (r->n_a) {

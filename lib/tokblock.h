@@ -90,6 +90,12 @@ uint64_t tokblock_size_with(const struct toks_block *b, const struct toks_record
                             int id_bytes);
 int tokblock_put(struct toks_block *b, const struct toks_record *r,
                  struct err *e) MUST_USE;
+/* How many of the texts a block without optional columns can take within `limit` bytes. */
+size_t tokblock_fit(const struct toks_block *b, const struct toks_texts *t, int id_bytes,
+                    uint64_t limit);
+/* Adds all of the texts, `tokens` tokens in all. */
+int tokblock_put_texts(struct toks_block *b, const struct toks_texts *t, size_t tokens,
+                       struct err *e) MUST_USE;
 /* Can an empty block have this one record without a copy of its ids? */
 bool tokblock_lends(const struct toks_record *r);
 /* As tokblock_put does, but the ids stay where they are until the block is started anew. */

@@ -44,6 +44,10 @@ struct job {
     uint64_t unk;       /* of these */
     size_t *end;        /* ids up to the end of a record's text and of its pair (2 * n) */
     size_t end_cap, bytes;
+    uint32_t *len;      /* (n) instead of those where there are texts alone, and */
+    uint64_t *number;   /* (n) */
+    size_t len_cap, number_cap;
+    uint64_t text_bytes; /* of these */
     struct unkwords unknown; /* for the statistics */
 };
 
@@ -63,6 +67,7 @@ struct line {
     size_t memo;               /* bytes of each encoder's memory of words */
     struct record_chunk first; /* read before the stream could be begun */
     bool have_first;
+    bool texts;        /* no record has more than a text, and nobody counts */
     pthread_mutex_t lock;
     pthread_cond_t landed;
     size_t most;      /* tokens of a record that can be in it */
@@ -187,6 +192,42 @@ static int encode_texts(const struct line *l, struct job *j, struct encoder *enc
     return 0;
 }
 
+/* The same where there are texts alone. */
+static int encode_only_texts(const struct line *l, struct job *j, struct encoder *enc,
+                             struct err *e)
+{
+    const size_t n = j->chunk.n;
+    struct err why = {0};
+
+    j->ids.n = 0;
+    j->text_bytes = 0;
+    if (mem_grow(&j->len, &j->len_cap, n, sizeof *j->len, e) ||
+        mem_grow(&j->number, &j->number_cap, n, sizeof *j->number, e))
+        return -1;
+    for (size_t i = 0; i < n; i++) {
+        const struct record *r = &j->chunk.at[i];
+        const size_t from = j->ids.n;
+
+        if (encoder_encode(enc, r->text, r->text_len, &j->ids, &why))
+            return bad_text(l, enc, r, &why, e);
+        j->len[i] = (uint32_t)(j->ids.n - from);
+        j->number[i] = r->number;
+        j->text_bytes += r->text_len;
+    }
+    return 0;
+}
+
+static int encode_chunk(const struct line *l, struct job *j, struct encoder *enc,
+                        struct err *e)
+{
+    if (l->texts)
+        return encode_only_texts(l, j, enc, e);
+    return mem_grow(&j->end, &j->end_cap, 2 * j->chunk.n, sizeof *j->end, e) ||
+                   encode_texts(l, j, enc, e) || (l->o->stat && find_unknown(l, j, enc, e))
+               ? -1
+               : 0;
+}
+
 static uint64_t count_ids(const struct tok_ids *ids, uint32_t id)
 {
     uint32_t n = 0; /* enough: so many ids are in no job */
@@ -207,9 +248,8 @@ static int encode_job(void *ctx, void *job, int thread, struct err *e)
         encoder_memory(enc, l->memo, e))
         return give_up(ctx);
     j->cleaned = (struct clean_counts){0};
-    if (mem_grow(&j->end, &j->end_cap, 2 * j->chunk.n, sizeof *j->end, e) ||
-        (l->o->clean && clean_chunk(l->o->clean, &j->scratch, &j->chunk, &j->cleaned, e)) ||
-        encode_texts(l, j, enc, e) || (l->o->stat && find_unknown(l, j, enc, e)))
+    if ((l->o->clean && clean_chunk(l->o->clean, &j->scratch, &j->chunk, &j->cleaned, e)) ||
+        encode_chunk(l, j, enc, e))
         return give_up(ctx);
     j->unk = l->template->unk < 0 ? 0 : count_ids(&j->ids, (uint32_t)l->template->unk);
     encoder_slim(enc);
@@ -250,10 +290,18 @@ static void progress(struct line *l)
                  (unsigned long long)l->report->tokens);
 }
 
-static int write_job(void *ctx, void *job, struct err *e)
+static int write_texts(struct line *l, const struct job *j, struct err *e)
 {
-    struct line *l = ctx;
-    struct job *j = job;
+    const struct toks_texts t = {j->ids.id, j->ids.start, j->len, j->number, j->chunk.n};
+
+    l->report->records += t.n;
+    l->report->tokens += j->ids.n;
+    l->report->text_bytes += j->text_bytes;
+    return toks_put_texts(l->out, &t, e);
+}
+
+static int write_records(struct line *l, const struct job *j, struct err *e)
+{
     size_t from = 0;
 
     for (size_t i = 0; i < j->chunk.n; i++) {
@@ -276,9 +324,19 @@ static int write_job(void *ctx, void *job, struct err *e)
             r.n_b = b - a;
         }
         if (toks_put(l->out, &r, e) || count(l, &r, in, e))
-            return give_up(l);
+            return -1;
         from = b;
     }
+    return 0;
+}
+
+static int write_job(void *ctx, void *job, struct err *e)
+{
+    struct line *l = ctx;
+    struct job *j = job;
+
+    if (l->texts ? write_texts(l, j, e) : write_records(l, j, e))
+        return give_up(l);
     if (l->o->stat)
         unkwords_count(&j->unknown, l->o->stat->unknown);
     l->report->unk += j->unk;
@@ -307,6 +365,8 @@ static void free_jobs(struct job *jobs, int n)
         tok_ids_free(&jobs[i].ids);
         unkwords_free(&jobs[i].unknown);
         free(jobs[i].end);
+        free(jobs[i].len);
+        free(jobs[i].number);
     }
     free(jobs);
 }
@@ -377,6 +437,7 @@ static int begin(struct line *l, struct toks_header *h, int threads, struct err 
                  (records_has_pair(l->in) ? TOKS_PAIR : 0) |
                  (records_has_key(l->in) ? TOKS_KEY : 0) |
                  (records_has_weight(l->in) ? TOKS_WEIGHT : 0);
+    l->texts = h->columns == 0 && !o->stat;
     write.threads = threads;
     write.helped = true;
     l->out = toks_create(o->fd, o->name, h, &write, e);

@@ -66,6 +66,10 @@ struct fixed_part {
 
 void tokcontent_add(struct tokcontent *c, const struct toks_block *b)
 {
+    enum { SOME = 64 };
+    struct fixed_part held[SOME];
+    size_t n = 0; /* held: many are hashed sooner together */
+
     for (size_t i = 0; i < b->n; i++) {
         struct toks_record r;
         struct fixed_part f = {0};
@@ -77,7 +81,11 @@ void tokcontent_add(struct tokcontent *c, const struct toks_block *b)
         f.key_len = r.key ? (uint32_t)r.key_len : NONE32;
         f.number = r.number;
         f.weight = r.weight;
-        XXH3_128bits_update(c->part[RECORDS], &f, sizeof f);
+        held[n++] = f;
+        if (n < SOME && i + 1 < b->n && !r.label_len && !r.key_len)
+            continue;
+        XXH3_128bits_update(c->part[RECORDS], held, n * sizeof f);
+        n = 0;
         if (r.label_len)
             XXH3_128bits_update(c->part[RECORDS], r.label, r.label_len);
         if (r.key_len)

@@ -76,6 +76,16 @@ struct toks_write_options {
 struct toks_writer *toks_create(int fd, const char *name, const struct toks_header *h,
                                 const struct toks_write_options *o, struct err *e) MUST_USE;
 int toks_put(struct toks_writer *w, const struct toks_record *r, struct err *e) MUST_USE;
+/* Texts one after the other, for streams without optional columns. */
+struct toks_texts {
+    const uint32_t *ids;    /* of all of them */
+    const uint8_t *start;   /* 1 where a word starts, else 0 */
+    const uint32_t *len;    /* (n) tokens of each */
+    const uint64_t *number; /* (n) */
+    size_t n;
+};
+/* What toks_put does of each, sooner. */
+int toks_put_texts(struct toks_writer *w, const struct toks_texts *t, struct err *e) MUST_USE;
 /* Compresses a block that waits, on any thread, also while another puts; false: there is none. */
 bool toks_help(struct toks_writer *w);
 /* Closes the block at hand, so that a reader of a pipe sees what was put. */

@@ -139,13 +139,16 @@ bool toks_help(struct toks_writer *w)
 }
 
 static int check_ids(const struct toks_writer *w, const uint32_t *ids, size_t n,
-                     const struct toks_record *r, struct err *e)
+                     uint64_t record, struct err *e)
 {
+    uint32_t highest = 0;
+
     for (size_t i = 0; i < n; i++)
-        if (ids[i] >= w->vocab_size)
-            return err_set(e, ERR_INTERNAL, "record %llu: id %u is not below %u",
-                           (unsigned long long)r->number, ids[i], w->vocab_size);
-    return 0;
+        highest = ids[i] > highest ? ids[i] : highest;
+    if (n == 0 || highest < w->vocab_size)
+        return 0;
+    return err_set(e, ERR_INTERNAL, "record %llu: id %u is not below %u",
+                   (unsigned long long)record, highest, w->vocab_size);
 }
 
 /* What the stream cannot hold is refused, not dropped. */
@@ -173,7 +176,8 @@ static int check_record(const struct toks_writer *w, const struct toks_record *r
         (r->key && !toks_utf8_valid(r->key, r->key_len)))
         return err_set(e, ERR_DATA, "%s: record %llu: label or key is not UTF-8", w->name,
                        number);
-    return check_ids(w, r->a, r->n_a, r, e) || check_ids(w, r->b, r->n_b, r, e) ? -1 : 0;
+    return check_ids(w, r->a, r->n_a, number, e) || check_ids(w, r->b, r->n_b, number, e) ? -1
+                                                                                          : 0;
 }
 
 static int count_label(struct toks_writer *w, const struct toks_record *r, struct err *e)
@@ -200,43 +204,99 @@ static int count_label(struct toks_writer *w, const struct toks_record *r, struc
 
 static void count_length(struct toks_writer *w, uint64_t n)
 {
-    int bin = 0;
-
     if (n > w->end.longest)
         w->end.longest = n;
-    for (uint64_t left = n; left > 0; left >>= 1)
-        bin++;
-    w->end.lengths[bin]++;
+    w->end.lengths[n ? 64 - __builtin_clzll(n) : 0]++;
 }
 
 int toks_put(struct toks_writer *w, const struct toks_record *r, struct err *e)
 {
     struct toks_block *b = w->block;
     const uint64_t limit = w->block_records ? BLOCK_MAX : BLOCK_TARGET;
+    uint64_t size;
     bool alone;
 
     if (w->failed || w->finished)
         return err_set(e, ERR_INTERNAL, "record put into a stream that has ended");
     if (check_record(w, r, e))
         return -1;
-    if (b->n > 0 && (tokblock_size_with(b, r, w->id_bytes) > limit ||
-                     b->labels.n >= BLOCK_LABELS_MAX) && toks_flush(w, e))
-        return -1;
-    if (tokblock_size_with(b, r, w->id_bytes) > BLOCK_MAX)
+    size = tokblock_size_with(b, r, w->id_bytes);
+    if (b->n > 0 && (size > limit || b->labels.n >= BLOCK_LABELS_MAX)) {
+        if (toks_flush(w, e))
+            return -1;
+        size = tokblock_size_with(b, r, w->id_bytes);
+    }
+    if (size > BLOCK_MAX)
         return err_set(e, ERR_DATA,
                        "%s: record %llu is too large for the stream: %zu tokens; a "
                        "record and its key and label may take %d MiB",
                        w->name, (unsigned long long)r->number, r->n_a + r->n_b,
                        BLOCK_MAX >> 20);
     /* No other record would fit: a large one is written from where it is. */
-    alone = b->n == 0 && !w->block_records && tokblock_size_with(b, r, w->id_bytes) > limit &&
-            tokblock_lends(r);
+    alone = b->n == 0 && !w->block_records && size > limit && tokblock_lends(r);
     if ((alone ? tokblock_lend(b, r, e) : tokblock_put(b, r, e)) || count_label(w, r, e)) {
         w->failed = true;
         return -1;
     }
     count_length(w, (uint64_t)r->n_a + r->n_b);
     return alone || (w->block_records && b->n >= w->block_records) ? toks_flush(w, e) : 0;
+}
+
+/* Text i of the list by itself. */
+static int put_one(struct toks_writer *w, const struct toks_texts *t, size_t i, size_t from,
+                   struct err *e)
+{
+    static const uint32_t none[1];
+    static const uint8_t no_start[1];
+    const bool some = t->len[i] > 0;
+    const struct toks_record r = {.a = some ? t->ids + from : none, .n_a = t->len[i],
+                                  .start_a = some ? t->start + from : no_start,
+                                  .number = t->number[i], .weight = 1};
+
+    return toks_put(w, &r, e);
+}
+
+/* Adds texts that fit into the block at hand; *from is where their tokens start, and end. */
+static int put_run(struct toks_writer *w, struct toks_texts *run, const struct toks_texts *t,
+                   size_t *from, struct err *e)
+{
+    size_t tokens = 0;
+
+    for (size_t i = 0; i < run->n; i++) {
+        tokens += run->len[i];
+        count_length(w, run->len[i]);
+    }
+    run->ids = t->ids + *from;
+    run->start = t->start + *from;
+    *from += tokens;
+    if (check_ids(w, run->ids, tokens, run->number[0], e))
+        return -1;
+    w->failed = tokblock_put_texts(w->block, run, tokens, e) != 0;
+    return w->failed ? -1 : 0;
+}
+
+int toks_put_texts(struct toks_writer *w, const struct toks_texts *t, struct err *e)
+{
+    size_t from = 0;
+
+    if (w->failed || w->finished || w->columns)
+        return err_set(e, ERR_INTERNAL, "texts put into a stream that has ended, or has columns");
+    for (size_t i = 0; i < t->n;) {
+        struct toks_texts run = {.len = t->len + i, .number = t->number + i, .n = t->n - i};
+
+        run.n = w->block_records ? 0 : tokblock_fit(w->block, &run, w->id_bytes, BLOCK_TARGET);
+        if (run.n > 0) {
+            if (put_run(w, &run, t, &from, e))
+                return -1;
+            i += run.n;
+            continue;
+        }
+        /* It begins a block; one too large for that is dealt with there, too. */
+        if (put_one(w, t, i, from, e))
+            return -1;
+        from += t->len[i++];
+    }
+    return 0;
 }
 
 int toks_finish(struct toks_writer *w, const struct toks_end *end, struct err *e)
