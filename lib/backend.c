@@ -5,6 +5,8 @@
 #include <dlfcn.h>
 #include <limits.h>
 #include <math.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -116,6 +118,43 @@ static bool cuda_expected(void)
            access("/dev/nvidiactl", F_OK) == 0;
 }
 
+/* ---- starting ahead of time: a plug-in is the process's, and so is its start ---- */
+
+static pthread_t warm_thread;
+static bool warming;
+
+static void *warm(void *index)
+{
+    struct err ignored = {0};
+    const struct backend *b = cuda_choose((int)(intptr_t)index, &ignored);
+
+    if (b)
+        b->warm((int)(intptr_t)index);
+    return NULL;
+}
+
+void backend_warm(const char *device)
+{
+    const bool any = !device || strcmp(device, "auto") == 0;
+    const int index = any ? 0 : cuda_index(device);
+    char path[PATH_MAX + 64];
+    sigset_t all, before;
+
+    if (index < 0 || warming || plugin_path(path, sizeof path) != 0 || access(path, R_OK) != 0)
+        return;
+    sigfillset(&all); /* signals are the main thread's */
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    warming = pthread_create(&warm_thread, NULL, warm, (void *)(intptr_t)index) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+void backend_warmed(void)
+{
+    if (warming)
+        pthread_join(warm_thread, NULL);
+    warming = false;
+}
+
 const struct backend *backend_choose(const char *device, int *index, struct msg *m,
                                      struct err *e)
 {
@@ -123,6 +162,7 @@ const struct backend *backend_choose(const char *device, int *index, struct msg 
     const struct backend *b;
     struct err why = {0};
 
+    backend_warmed();
     *index = 0;
     if (!any && strcmp(device, "cpu") == 0)
         return backend_cpu();

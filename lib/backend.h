@@ -309,6 +309,8 @@ struct backend {
     const char *name, *build_id;
 
     int (*probe)(struct err *why); /* number of usable devices; 0 and the reason if none */
+    /* Does what the first open of a device does once a process, as far as it goes; any thread. */
+    void (*warm)(int index);
     struct dev *(*open)(const struct dev_options *o, struct err *e);
     void (*close)(struct dev *d); /* NULL is fine */
     enum dtype (*activations)(const struct dev *d); /* type of activations and weight copies */
@@ -350,6 +352,14 @@ struct backend {
 
 /* The CPU's table (kernels/cpu/table.c). */
 const struct backend *backend_cpu(void);
+
+/*
+ * Begins to start the GPU, if it may be chosen, in a thread of its own: that takes a good part
+ * of a second, and the caller has input to read.  Whatever goes wrong backend_choose finds
+ * again and reports.  backend_warmed waits for the end of it, before the process ends, too.
+ */
+void backend_warm(const char *device);
+void backend_warmed(void);
 
 /*
  * Chooses by "auto", "cpu" or "cuda[:N]"; *index gets N.  auto falls back to the CPU; an

@@ -449,8 +449,10 @@ int scoring_run(const struct scoring *o, char *const *paths, int n, struct msg *
                 struct err *e)
 {
     struct run s = {.o = o, .msg = m, .out.fd = -1};
-    int rc = open_all(&s, paths, n, e);
+    int rc;
 
+    backend_warm(o->common.device);
+    rc = open_all(&s, paths, n, e);
     s.started = seconds_now();
     if (!rc)
         rc = begin_scores(&s, e);
@@ -468,6 +470,7 @@ int scoring_run(const struct scoring *o, char *const *paths, int n, struct msg *
     free(s.values);
     free(s.hidden);
     batch_free(&s.batch);
+    backend_warmed();
     model_close(s.model);
     par_close(s.par);
     tokenizer_free(s.tokenizer);

@@ -99,7 +99,10 @@ static int run(struct train *t, struct err *e)
         return -1;
     if (t->o->resume && is_finished(t) && !(t->o->force && has_checkpoint(t)))
         return already_done(t, e);
-    if (modeldir_check(t->out, t->o->force || t->o->resume, e) || train_read_input(t, e))
+    if (modeldir_check(t->out, t->o->force || t->o->resume, e))
+        return -1;
+    backend_warm(t->o->common.device);
+    if (train_read_input(t, e))
         return -1;
     t->par = par_open(opt_threads(&t->o->common), e);
     if (!t->par || t->task->prepare(t, e) || open_model(t, e) || train_plan(t, e) ||
@@ -120,6 +123,7 @@ static void release(struct train *t)
 {
     if (t->task->release)
         t->task->release(t);
+    backend_warmed();
     model_close(t->model);
     par_close(t->par);
     batch_free(&t->batch);

@@ -102,8 +102,10 @@ print(eval(sys.argv[1]))' "$1"; }
 }
 
 @test "profile: the slots one by one, without a GPU for toys" {
-    PROFILE_DEVICE=cpu PROFILE_SHAPES=tiny run sh "$REPO/tests/bench/gpu/profile.sh" out
+    PROFILE_DEVICE=cpu PROFILE_SHAPES=tiny PROFILE_MODEL=tiny \
+        run sh "$REPO/tests/bench/gpu/profile.sh" out
     [ "$status" -eq 0 ]
+    same "$(grep -c 'ms a step' out/steps.txt)" 10
     grep -q attn_bwd out/ops.txt
     PROFILE_DEVICE=cpu PROFILE_SHAPES=nosuch run sh "$REPO/tests/bench/gpu/profile.sh" out
     [ "$status" -eq 1 ]

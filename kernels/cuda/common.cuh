@@ -85,6 +85,8 @@ struct dev {
 
 /* How many can be used, up to the first one that is too old; 0 and the reason. */
 int device_probe(struct err *why);
+/* The context, the kernels' code and the matrix library: what takes long the first time. */
+void device_warm(int index);
 /* Why a device that was counted cannot be opened, with what to do.  Always returns -1. */
 int device_fail(struct dev *d, cudaError_t why, struct err *e);
 

@@ -95,3 +95,14 @@ int device_fail(struct dev *d, cudaError_t why, struct err *e)
         return cuda_fail(d, why, "opening", e);
     }
 }
+
+/* Any error comes again when the device is opened, which says what it means. */
+void device_warm(int index)
+{
+    cublasLtHandle_t lt = NULL;
+
+    if (cudaSetDevice(index) == cudaSuccess && cudaFree(NULL) == cudaSuccess &&
+        code_is_there() == cudaSuccess && cublasLtCreate(&lt) == CUBLAS_STATUS_SUCCESS)
+        (void)cublasLtDestroy(lt);
+    (void)cudaGetLastError();
+}

@@ -380,6 +380,7 @@ static const struct backend table = {
     .name = "cuda",
     .build_id = BERTUTILS_BUILD_ID,
     .probe = device_probe,
+    .warm = device_warm,
     .open = table_open,
     .close = table_close,
     .activations = table_activations,

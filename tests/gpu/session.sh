@@ -110,7 +110,7 @@ check graph 45
 part bench $((bench_time + 15)) bench.txt \
     sh "$root/tests/bench/gpu/run" --out "$out" --limit "$bench_time" $quick ${BENCH_GPU-}
 check tools 110
-part profile 60 profile.txt sh "$root/tests/bench/gpu/profile.sh" "$work/profile"
+part profile 80 profile.txt sh "$root/tests/bench/gpu/profile.sh" "$work/profile"
 for text in nsys ncu; do # what it writes into files of their own
     [ ! -s "$work/profile/$text.txt" ] ||
         { echo "== $text"; cat "$work/profile/$text.txt"; } >>"$out/profile.txt"
