@@ -29,7 +29,7 @@ L1 = io zio zio_out intern tokblock tokchain tokheader tokstream tokunit \
      tokstream_read tokstream_write tokcheck utf8fix feed gunzip unpack encoding jsontext \
      libarchive members source columns delim jsonl detect labelcheck chunk rows records modelpath \
      seen topwords stat stat_print statfile
-L2 = unidata uniprop marks normalize pretoken trie vocabmap wordpiece bpe added jsonscan tokvocab \
+L2 = unidata uniprop marks normalize pretoken trie triesort vocabmap wordpiece bpe added jsonscan tokvocab \
      unigram charbpe unikind charsmap pattern pattern_class pattern_run normsteps normchars presplit unitscan \
      rulecode tokjson tokjson_parts tokjson_post tokjson_text sentencepiece tokspm \
      tokfamily tokfiles tokenizer tokhash byteclass byteclass_x86 byteclass_neon tokencode bertscan bertchars bpechars gpt2scan decode \

@@ -65,6 +65,21 @@ static void swap_arrays(struct norm_scratch *s)
     s->spare_cap = cap;
 }
 
+int norm_marks(struct norm_scratch *s, size_t *n, bool compose, struct err *e)
+{
+    if (spare_room(s, *n + 1, e))
+        return -1;
+    marks_order(&rules, s->at, *n, s->spare);
+    if (!compose)
+        return 0;
+    /* What is composed at the front has nothing to do with what follows. */
+    for (size_t i = 0; i < s->first; i++)
+        s->spare[i] = s->at[i];
+    s->first = marks_compose(&rules, s->spare, s->first);
+    *n = marks_compose(&rules, s->at, *n);
+    return 0;
+}
+
 /* Steps that make a text longer write into the spare array. */
 static int widen(enum norm_step step, struct norm_scratch *s, size_t *n, struct err *e)
 {
@@ -93,15 +108,7 @@ static int widen(enum norm_step step, struct norm_scratch *s, size_t *n, struct 
     swap_arrays(s);
     *n = out;
     s->first = first < out ? first : out;
-    if (step != NORM_NFD && step != NORM_NFC)
-        return 0;
-    if (spare_room(s, out + 1, e))
-        return -1;
-    marks_order(&rules, s->at, out, s->spare);
-    if (step == NORM_NFC)
-        *n = marks_compose(&rules, s->at, out);
-    s->first = s->first < *n ? s->first : *n;
-    return 0;
+    return step == NORM_NFD || step == NORM_NFC ? norm_marks(s, n, step == NORM_NFC, e) : 0;
 }
 
 static int run_step(enum norm_step step, struct norm_scratch *s, size_t *n, struct err *e)

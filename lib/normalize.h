@@ -86,6 +86,9 @@ int norm_step(const struct normalizer *nz, int step, struct norm_scratch *s, siz
 int norm_step_more(const struct normalizer *nz, int step, struct norm_scratch *s, size_t *n,
                    struct err *e) MUST_USE;
 
+/* Orders the marks of *n decomposed code points at s->at, and composes them. */
+int norm_marks(struct norm_scratch *s, size_t *n, bool compose, struct err *e) MUST_USE;
+
 /* Replaces *out by the normalized text of p[0..n-1]. */
 int normalize(const struct normalizer *nz, const uint8_t *p, size_t n, struct norm_scratch *s,
               struct buf *out, struct err *e) MUST_USE;

@@ -361,6 +361,7 @@ int normalize_chars(const struct normalizer *nz, const struct norm_text *text,
 
     buf_reset(out);
     c->seen = NORM_CHAR_BLANK;
+    s->first_bytes = 0;
     if (!c->at && make_table(nz, c, e))
         return -1;
     if (c->cannot)

@@ -6,15 +6,12 @@
  * first character: where a word starts among them, Metaspace's "first" puts its mark.
  */
 #include "bpe.h"
-#include "marks.h"
 #include "normalize.h"
 #include "unikind.h"
 #include "utf8.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-static const struct mark_rules rules = {uni_class, uni_composed};
 
 /* ---- making ---- */
 
@@ -178,14 +175,7 @@ static int compat(struct norm_scratch *s, size_t *n, bool composed, struct err *
         }
     }
     close_output(&o, n);
-    if (mem_grow(&s->spare, &s->spare_cap, *n + 1, sizeof *s->spare, e))
-        return -1;
-    if (marks)
-        marks_order(&rules, s->at, *n, s->spare);
-    if (composed)
-        *n = marks_compose(&rules, s->at, *n);
-    s->first = s->first < *n ? s->first : *n;
-    return 0;
+    return marks || composed ? norm_marks(s, n, composed, e) : 0;
 }
 
 /* 0: the character goes; Source: tokenizers/src/normalizers/unicode.rs. */

@@ -10,7 +10,9 @@
 #define BERTUTILS_TRIE_H
 
 #include "err.h"
+#include "vocabmap.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,9 +25,18 @@ struct trie_node {
 
 struct trie {
     struct trie_node *node; /* (n + 256), so that base + byte needs no check */
-    int32_t *value;         /* (n + 256) of the string that ends at a node */
+    int32_t *value;         /* (n + 256) of the string that ends at a node, or in its tail */
     size_t n;
+    uint8_t *tail; /* trie_build_vocab: of strings that go on alone, each behind its length */
 };
+
+/*
+ * Bits of a base.  A node with a tail has no children, and no string ends there: its string
+ * goes on with the bytes at tail + (base & TRIE_BASE) + 1, as many as that place tells.
+ */
+#define TRIE_END 0x80000000u
+#define TRIE_TAIL 0x40000000u
+#define TRIE_BASE 0x3fffffffu
 
 /* One string to put in; of two equal ones the last wins. */
 struct trie_entry {
@@ -35,6 +46,12 @@ struct trie_entry {
 };
 
 int trie_build(struct trie *t, const struct trie_entry *entry, size_t n, struct err *e) MUST_USE;
+/*
+ * The same of a vocabulary's tokens, values their ids, with tails: a third of the nodes where
+ * there are many scripts.  It is walked with trie_move, or by hand; the other functions here do
+ * not know of tails.
+ */
+int trie_build_vocab(struct trie *t, const struct vocabmap *v, struct err *e) MUST_USE;
 void trie_free(struct trie *t);
 
 static inline uint32_t trie_step(const struct trie *t, uint32_t node, uint8_t byte)
@@ -43,6 +60,16 @@ static inline uint32_t trie_step(const struct trie *t, uint32_t node, uint8_t by
 
     return t->node[child].parent == node ? child : TRIE_NONE;
 }
+
+/* A place of a walk: a node, and how many bytes of its tail were taken. */
+struct trie_place {
+    uint32_t node, taken;
+};
+
+/* Goes on by a byte; false when no string does, and *at is as it was. */
+bool trie_move(const struct trie *t, struct trie_place *at, uint8_t byte);
+/* Whether a string ends there, and its value. */
+bool trie_ends(const struct trie *t, const struct trie_place *at, int32_t *value);
 
 /* The node that p[0..n-1] leads to from the root, or TRIE_NONE. */
 uint32_t trie_walk(const struct trie *t, const uint8_t *p, size_t n);

@@ -60,32 +60,22 @@ static void find_bytes(struct unigram *u, const struct vocabmap *v)
 
 int unigram_build(struct unigram *u, struct vocabmap *v, struct err *e)
 {
-    struct trie_entry *entry;
     double lowest = INFINITY;
-    size_t n = 0;
-    int rc;
 
     if (u->unk != VOCAB_NO_ID && (u->unk < 0 || (size_t)u->unk >= u->n))
         return err_set(e, ERR_DATA, "the unknown token is not in the vocabulary");
     if (vocabmap_index(v, e))
         return -1;
-    entry = mem_alloc(u->n, sizeof *entry, "vocabulary", e);
-    if (!entry)
-        return -1;
     for (size_t id = 0; id < u->n; id++) {
         size_t len = 0;
-        const char *token = vocabmap_token(v, (uint32_t)id, &len);
 
+        (void)vocabmap_token(v, (uint32_t)id, &len);
         lowest = u->score[id] < lowest ? u->score[id] : lowest;
-        u->longest = token && len > u->longest ? len : u->longest;
-        if (token && len)
-            entry[n++] = (struct trie_entry){token, len, (int32_t)id};
+        u->longest = len > u->longest ? len : u->longest;
     }
-    rc = trie_build(&u->trie, entry, n, e);
-    free(entry);
     u->unk_score = lowest - UNK_PENALTY;
     find_bytes(u, v);
-    return rc;
+    return trie_build_vocab(&u->trie, v, e);
 }
 
 void unigram_free(struct unigram *u)
@@ -148,45 +138,43 @@ static inline unsigned bucket(const uint8_t *p, size_t n)
     return (p[0] < 0xe0 ? p[0] : second) & 31;
 }
 
-/* The buckets of what goes on behind a node. */
-static uint32_t buckets(const struct trie *t, uint32_t node)
+/* The buckets of what goes on behind a place. */
+static uint32_t buckets(const struct trie *t, const struct trie_place *place)
 {
     uint32_t mask = 0;
 
-    if (!(t->node[node].base & 0x7fffffff))
-        return 0;
     for (unsigned b = 0; b < 256; b++) {
-        const uint32_t child = trie_step(t, node, (uint8_t)b);
+        struct trie_place child = *place;
 
-        if (child == TRIE_NONE)
+        if (!trie_move(t, &child, (uint8_t)b))
             continue;
         mask |= (uint32_t)1 << (b & 31);
-        for (unsigned c = 0; b >= 0xe0 && c < 256; c++)
-            if (trie_step(t, child, (uint8_t)c) != TRIE_NONE)
+        for (unsigned c = 0; b >= 0xe0 && c < 256; c++) {
+            struct trie_place second = child;
+
+            if (trie_move(t, &second, (uint8_t)c))
                 mask |= (uint32_t)1 << (c & 31);
+        }
     }
     return mask;
 }
 
 static void look_up(const struct unigram *u, const uint8_t *p, struct unigram_char *k)
 {
-    const struct trie *t = &u->trie;
-    uint32_t node = TRIE_ROOT;
+    struct trie_place place = {TRIE_ROOT, 0};
     int32_t id;
 
     *k = (struct unigram_char){0, 0, PIECE_NONE};
     for (int i = 0; i < 3; i++) {
-        node = trie_step(t, node, p[i]);
-        if (node == TRIE_NONE)
+        if (!trie_move(&u->trie, &place, p[i]))
             return;
-        if (i < 2 && t->node[node].base >> 31) {
+        if (i < 2 && trie_ends(&u->trie, &place, &id)) {
             k->piece = PIECE_PARTS;
             return;
         }
     }
-    k->next = buckets(t, node);
-    if (t->node[node].base >> 31) {
-        id = t->value[node];
+    k->next = buckets(&u->trie, &place);
+    if (trie_ends(&u->trie, &place, &id)) {
         k->score = u->score[id];
         k->piece = id == u->unk ? PIECE_UNKNOWN : PIECE_FIRST + (uint32_t)id;
     }
@@ -261,27 +249,42 @@ static void put_stretch(struct search *q)
 
 /* ---- the search ---- */
 
+/* The bytes that are left of the tail of a node behind word[i], or 0: the word has others. */
+static inline size_t tail_at(const struct search *q, uint32_t base, size_t i)
+{
+    const uint8_t *tail = q->u->trie.tail + (base & TRIE_BASE);
+    const size_t len = tail[0];
+
+    return q->n - i > len && memcmp(q->word + i + 1, tail + 1, len) == 0 ? len : 0;
+}
+
 /* Offers the pieces that start at q->at; whether one ends at `single`. */
 static inline bool walk(struct search *q, size_t single)
 {
     const struct trie *t = &q->u->trie;
     const double here = q->score[q->at & q->mask];
-    uint32_t node = TRIE_ROOT, base = t->node[node].base & 0x7fffffff;
+    uint32_t node = TRIE_ROOT, base = t->node[node].base;
     bool found = false;
 
     for (size_t i = q->at; i < q->n; i++) {
-        const uint32_t child = base + q->word[i];
+        const uint32_t child = (base & TRIE_BASE) + q->word[i];
+        size_t end = i + 1;
 
         if (t->node[child].parent != node)
             break;
         node = child;
         base = t->node[node].base;
-        if (base >> 31) {
+        if (base >> 30) {
             const int32_t id = t->value[node];
+            const bool tail = base & TRIE_TAIL;
 
-            base &= 0x7fffffff;
-            offer(q, i + 1, q->u->score[id] + here, link_of(i + 1 - q->at, (uint32_t)id));
-            found = found || i + 1 == single;
+            end += tail ? tail_at(q, base, i) : 0;
+            if (tail && end == i + 1)
+                break;
+            offer(q, end, q->u->score[id] + here, link_of(end - q->at, (uint32_t)id));
+            found = found || end == single;
+            if (tail)
+                break;
         }
     }
     return found;
