@@ -381,6 +381,7 @@ static int parse(struct records *in, struct record_chunk *c, size_t *at, struct 
         got = row_next(&p, e);
         if (got <= 0)
             return got;
+        row_texts(&p, in->o.chunk_bytes, ENOUGH);
         *at = p.at;
     }
     return 1;

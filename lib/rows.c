@@ -329,6 +329,26 @@ static int next_text(struct parse *p, struct err *e)
     return add_record(p, &v, false, p->in->line, e) ? -1 : 1;
 }
 
+void row_texts(struct parse *p, size_t until, size_t most)
+{
+    struct records *in = p->in;
+    struct record_chunk *c = p->chunk;
+
+    if (in->format != RECORDS_TEXT || !p->no_cr || p->good != p->n)
+        return;
+    most = most < c->cap ? most : c->cap;
+    while (p->at < until && c->n < most) {
+        const char *start = p->data + p->at;
+        const char *newline = memchr(start, '\n', p->n - p->at);
+
+        if (!newline || (size_t)(newline - start) > in->o.max_line)
+            return;
+        c->at[c->n++] = (struct record){.text = start, .text_len = (size_t)(newline - start),
+                                        .weight = 1, .number = ++in->number, .line = ++in->line};
+        p->at = (size_t)(newline + 1 - p->data);
+    }
+}
+
 /* One CSV record into in->fields: 1, 0 when it is not whole, -1 and *e. */
 int row_csv(struct parse *p, size_t max, struct csv_record *r, struct err *e)
 {

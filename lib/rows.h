@@ -64,6 +64,12 @@ struct parse {
 int row_next(struct parse *p, struct err *e) MUST_USE;
 
 /*
+ * Adds lines of plain text while they start before `until`, there are fewer than `most` records,
+ * and nothing is to be looked at but where they end; what is left is row_next's.
+ */
+void row_texts(struct parse *p, size_t until, size_t most);
+
+/*
  * The next line, without its end: 1, 0 when none is whole, -1 and *e.  At the end of the text
  * the last line needs no newline.  p->at moves behind it, in->line does not.
  */

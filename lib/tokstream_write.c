@@ -141,14 +141,19 @@ bool toks_help(struct toks_writer *w)
 static int check_ids(const struct toks_writer *w, const uint32_t *ids, size_t n,
                      uint64_t record, struct err *e)
 {
-    uint32_t highest = 0;
+    uint32_t bad = 0;
+    size_t i = 0;
 
-    for (size_t i = 0; i < n; i++)
-        highest = ids[i] > highest ? ids[i] : highest;
-    if (n == 0 || highest < w->vocab_size)
+    /* The highest bit of one that is too large, or of how far it is below; without a branch. */
+    for (; i < n; i++)
+        bad |= ids[i] | (w->vocab_size - 1 - ids[i]);
+    if (n == 0 || (!(bad >> 31) && w->vocab_size > 0))
         return 0;
-    return err_set(e, ERR_INTERNAL, "record %llu: id %u is not below %u",
-                   (unsigned long long)record, highest, w->vocab_size);
+    for (i = 0; i < n; i++)
+        if (ids[i] >= w->vocab_size)
+            return err_set(e, ERR_INTERNAL, "record %llu: id %u is not below %u",
+                           (unsigned long long)record, ids[i], w->vocab_size);
+    return 0;
 }
 
 /* What the stream cannot hold is refused, not dropped. */

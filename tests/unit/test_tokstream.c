@@ -422,6 +422,99 @@ static void what_cannot_be_stored_is_refused(void)
     free(long_start);
 }
 
+/* ---- texts at once ---- */
+
+enum { TEXTS = 30000, LONG = 700000, MOST_IDS = 3 * LONG };
+
+struct many {
+    uint32_t *ids;
+    uint8_t *start;
+    uint32_t len[TEXTS];
+    uint64_t number[TEXTS];
+};
+
+/* Lengths of all kinds: none, a few, more than a block takes, and many that fill one. */
+static void make_many(struct many *m)
+{
+    uint64_t x = 1;
+    size_t left = MOST_IDS;
+
+    for (size_t i = 0; i < MOST_IDS; i++) {
+        x = x * 6364136223846793005u + 1442695040888963407u;
+        m->ids[i] = (uint32_t)(x >> 40) % 30522;
+        m->start[i] = x >> 63;
+    }
+    for (size_t i = 0; i < TEXTS; i++) {
+        const size_t want = i == 0 || i == 9000 ? LONG : (size_t)(m->ids[i] % 40) * (i % 3);
+
+        m->len[i] = (uint32_t)(want < left ? want : left);
+        left -= m->len[i];
+        m->number[i] = i + 1 + i / 1000;
+    }
+}
+
+/* The stream of them, put one by one (step 0) or so many at a time. */
+static struct buf stream_of(const struct many *m, size_t step,
+                            const struct toks_write_options *o, struct err *e)
+{
+    const int fd = memory_file();
+    struct toks_header h;
+    struct toks_writer *w;
+    struct buf b = {0};
+    size_t from = 0;
+    int bad = 0;
+
+    make_header(&h, "h", 30522, 0);
+    w = toks_create(fd, "x", &h, o, e);
+    for (size_t i = 0; w && i < TEXTS && !bad; i += step ? step : 1) {
+        const size_t n = step < TEXTS - i ? step : TEXTS - i;
+        const struct toks_texts t = {m->ids + from, m->start + from, m->len + i, m->number + i, n};
+        const struct toks_record r = {.a = m->ids + from, .start_a = m->start + from,
+                                      .n_a = m->len[i], .number = m->number[i], .weight = 1};
+
+        bad = step ? toks_put_texts(w, &t, e) : toks_put(w, &r, e);
+        for (size_t k = 0; k < (step ? n : 1); k++)
+            from += m->len[i + k];
+    }
+    if (w && !bad && toks_finish(w, NULL, e) == 0)
+        b = whole(fd);
+    toks_writer_free(w);
+    toks_header_free(&h);
+    close(fd);
+    return b;
+}
+
+static void texts_at_once_give_the_same_bytes(void)
+{
+    static const struct toks_write_options options[] = {{0}, {.plain = true},
+                                                        {.block_records = 77}, {.threads = 3}};
+    static const size_t steps[] = {1, 7, 1000, TEXTS};
+    struct many *m = calloc(1, sizeof *m);
+    struct err e = {0};
+
+    m->ids = calloc(MOST_IDS, sizeof *m->ids);
+    m->start = calloc(MOST_IDS, 1);
+    make_many(m);
+    for (size_t i = 0; i < sizeof options / sizeof options[0]; i++) {
+        struct buf want = stream_of(m, 0, &options[i], &e);
+
+        CHECK_MSG(want.len > 0, "%s", e.text);
+        for (size_t k = 0; k < sizeof steps / sizeof steps[0]; k++) {
+            struct buf got = stream_of(m, steps[k], &options[i], &e);
+
+            CHECK(got.len == want.len && memcmp(got.data, want.data, want.len) == 0);
+            buf_free(&got);
+        }
+        buf_free(&want);
+    }
+    m->ids[LONG + 5000] = 30522;
+    CHECK(stream_of(m, 1000, NULL, &e).len == 0 && e.code == ERR_INTERNAL);
+    CHECK(strstr(e.text, "id 30522 is not below 30522"));
+    free(m->ids);
+    free(m->start);
+    free(m);
+}
+
 int main(void)
 {
     signal(SIGPIPE, SIG_IGN);
@@ -439,5 +532,6 @@ int main(void)
     RUN(header_comes_back);
     RUN(chains_join);
     RUN(what_cannot_be_stored_is_refused);
+    RUN(texts_at_once_give_the_same_bytes);
     return test_end();
 }
