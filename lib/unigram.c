@@ -20,7 +20,8 @@ enum { LINK_ID = (1 << 25) - 1, LINK_UNKNOWN = LINK_ID, LINK_SHIFT = 25, LINK_LO
  */
 struct unigram_char {
     double score;
-    uint32_t next;  /* a bit for each bucket of what stands behind it in a piece */
+    uint64_t next;  /* how pieces go on behind it: see struct buckets */
+    uint32_t last;
     uint32_t piece; /* its id + PIECE_FIRST, or one of these */
 };
 /* Not looked up yet; no piece; the unknown token is spelled so; a piece ends within it. */
@@ -74,6 +75,7 @@ int unigram_build(struct unigram *u, struct vocabmap *v, struct err *e)
         u->longest = len > u->longest ? len : u->longest;
     }
     u->unk_score = lowest - UNK_PENALTY;
+    u->characters = utf8_valid((const uint8_t *)v->bytes.data, v->bytes.len);
     find_bytes(u, v);
     return trie_build_vocab(&u->trie, v, e);
 }
@@ -130,41 +132,68 @@ static inline bool offer(struct search *q, size_t end, double score, uint32_t li
 
 /* ---- characters ---- */
 
-/* The bucket of what starts at p[0..n-1], n > 0: by the second byte of three or four. */
-static inline unsigned bucket(const uint8_t *p, size_t n)
-{
-    const uint8_t second = p[n > 1];
+/*
+ * Bits of the characters that something goes on with: one for the first or second byte, one for
+ * the last of three.
+ */
+struct buckets {
+    uint64_t next;
+    uint32_t last;
+};
 
-    return (p[0] < 0xe0 ? p[0] : second) & 31;
+static void add_bucket(struct buckets *k, unsigned next, unsigned last)
+{
+    k->next |= (uint64_t)1 << (next & 63);
+    k->last |= (uint32_t)1 << (last & 31);
 }
 
-/* The buckets of what goes on behind a place. */
-static uint32_t buckets(const struct trie *t, const struct trie_place *place)
+/* The buckets of what goes on behind a place with a character that starts so, and its rest. */
+static void list_rest(const struct trie *t, const struct trie_place *first, unsigned lead,
+                      struct buckets *k)
 {
-    uint32_t mask = 0;
+    for (unsigned b = 0x80; b < 0xc0; b++) {
+        struct trie_place second = *first;
 
-    for (unsigned b = 0; b < 256; b++) {
-        struct trie_place child = *place;
-
-        if (!trie_move(t, &child, (uint8_t)b))
+        if (!trie_move(t, &second, (uint8_t)b))
             continue;
-        mask |= (uint32_t)1 << (b & 31);
-        for (unsigned c = 0; b >= 0xe0 && c < 256; c++) {
-            struct trie_place second = child;
+        if (lead < 0xe0)
+            add_bucket(k, lead, b);
+        for (unsigned c = 0x80; lead >= 0xe0 && c < 0xc0; c++) {
+            struct trie_place third = second;
 
-            if (trie_move(t, &second, (uint8_t)c))
-                mask |= (uint32_t)1 << (c & 31);
+            if (trie_move(t, &third, (uint8_t)c))
+                add_bucket(k, b, c);
         }
     }
-    return mask;
+}
+
+/* The buckets of all that goes on behind a place. */
+static struct buckets list_buckets(const struct unigram *u, const struct trie_place *place)
+{
+    struct buckets k = {0, 0};
+
+    if (!u->characters)
+        return (struct buckets){UINT64_MAX, UINT32_MAX};
+    for (unsigned b = 0; b < 0xf5; b++) {
+        struct trie_place first = *place;
+
+        if (!trie_move(&u->trie, &first, (uint8_t)b))
+            continue;
+        if (b < 0x80)
+            add_bucket(&k, b, b);
+        else
+            list_rest(&u->trie, &first, b, &k);
+    }
+    return k;
 }
 
 static void look_up(const struct unigram *u, const uint8_t *p, struct unigram_char *k)
 {
     struct trie_place place = {TRIE_ROOT, 0};
+    struct buckets more;
     int32_t id;
 
-    *k = (struct unigram_char){0, 0, PIECE_NONE};
+    *k = (struct unigram_char){.piece = PIECE_NONE};
     for (int i = 0; i < 3; i++) {
         if (!trie_move(&u->trie, &place, p[i]))
             return;
@@ -173,7 +202,9 @@ static void look_up(const struct unigram *u, const uint8_t *p, struct unigram_ch
             return;
         }
     }
-    k->next = buckets(&u->trie, &place);
+    more = list_buckets(u, &place);
+    k->next = more.next;
+    k->last = more.last;
     if (trie_ends(&u->trie, &place, &id)) {
         k->score = u->score[id];
         k->piece = id == u->unk ? PIECE_UNKNOWN : PIECE_FIRST + (uint32_t)id;
@@ -193,7 +224,16 @@ static inline const struct unigram_char *known(const struct search *q, uint32_t 
 /* Whether a piece may go on behind a character, with what stands at a place. */
 static inline bool goes_on(const struct search *q, const struct unigram_char *k, size_t at)
 {
-    return at < q->n && k->next >> bucket(q->word + at, q->n - at) & 1;
+    const uint8_t *p = q->word + at;
+    const size_t left = q->n - at;
+    unsigned next, last;
+
+    if (left < 3)
+        return left > 0 && k->next;
+    next = p[0] < 0xe0 ? p[0] : p[1];
+    last = p[0] < 0xe0 ? p[1] : p[2];
+    last = p[0] < 0x80 ? p[0] : last;
+    return k->next >> (next & 63) & k->last >> (last & 31) & 1;
 }
 
 /* ---- results ---- */

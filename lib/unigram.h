@@ -30,7 +30,8 @@ struct unigram {
     /* made by unigram_build */
     struct trie trie;
     double unk_score;
-    size_t longest; /* piece, in bytes */
+    size_t longest;  /* piece, in bytes */
+    bool characters; /* pieces are whole characters */
     int32_t byte_id[256]; /* with byte_fallback; -1: none */
 };
 
