@@ -19,9 +19,29 @@ void tok_ids_free(struct tok_ids *ids)
     *ids = (struct tok_ids){0};
 }
 
+/* What a smaller memo knows goes on being known. */
+static void memo_copy(struct encoder *enc, const struct memo_entry *from, size_t n)
+{
+    /* Of two in a line the older comes first, so that it is the older again. */
+    for (size_t i = 0; i < n; i++) {
+        const struct memo_entry *m = &from[i ^ 1];
+        struct memo_key k;
+        struct memo_entry *to;
+
+        if (m->tag == 0)
+            continue;
+        memcpy(k.part, m->key, sizeof k.part);
+        to = &enc->memo[memo_slot(enc, &k, m->tag)];
+        to[1] = to[0];
+        to[0] = *m;
+    }
+}
+
 int encoder_memory(struct encoder *enc, size_t bytes, struct err *e)
 {
     const size_t line = sizeof *enc->memo;
+    const struct memo_entry *old = enc->memo;
+    const unsigned old_bits = 64 - enc->memo_shift;
     size_t size, align;
     void *memory;
     unsigned bits = 10;
@@ -34,12 +54,14 @@ int encoder_memory(struct encoder *enc, size_t bytes, struct err *e)
     memory = mem_alloc(size + align, 1, "encoder", e);
     if (!memory)
         return -1;
-    free(enc->memo_memory);
-    enc->memo_memory = memory;
     enc->memo = (struct memo_entry *)(((uintptr_t)memory + align - 1) / align * align);
     if (size >= HUGE_PAGE)
         (void)madvise(enc->memo, size, MADV_HUGEPAGE); /* it may not be known */
     enc->memo_shift = 64 - bits;
+    if (old && bits > old_bits)
+        memo_copy(enc, old, (size_t)2 << old_bits);
+    free(enc->memo_memory);
+    enc->memo_memory = memory;
     return 0;
 }
 

@@ -63,7 +63,7 @@ enum { ENCODER_SLACK = 32 };
 void encoder_slack_behind(struct encoder *enc);
 /* A text of more than `most` ids is refused with ERR_DATA, soon after so many were made. */
 void encoder_limit(struct encoder *enc, size_t most);
-/* Remembers words in at most so many bytes, instead of 4 MiB; those known are forgotten. */
+/* Remembers words in at most so many bytes, instead of 4 MiB; a larger memory takes over those known. */
 int encoder_memory(struct encoder *enc, size_t bytes, struct err *e) MUST_USE;
 /* Gives back work space that unusually long texts took. */
 void encoder_slim(struct encoder *enc);
