@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <zstd.h>
 
 /* Bytes that wait for workers beyond which no more are taken; memory to be kept for more. */
@@ -47,11 +48,55 @@ static ZSTD_CCtx *new_cctx(int level, struct err *e)
     return NULL;
 }
 
-static int compress(ZSTD_CCtx *c, struct slot *s, struct err *e)
+/*
+ * Whether of some thousand places in a chunk few begin with eight bytes that an earlier one
+ * began with.  It depends on the bytes alone.
+ */
+static bool repeats_little(const char *p, size_t n)
+{
+    enum { PLACES = 4096, STEP = 2, SLOT_BITS = 12, FEW = PLACES / 16 };
+    uint64_t seen[1 << SLOT_BITS] = {0};
+    unsigned again = 0;
+
+    /* Ids are in the last of a block's columns. */
+    p += n / 4 * 3 & ~(size_t)7;
+    for (size_t i = 0; i < PLACES * STEP; i += STEP) {
+        uint64_t eight, *slot;
+
+        memcpy(&eight, p + i, sizeof eight);
+        slot = &seen[eight * 0x9e3779b97f4a7c15u >> (64 - SLOT_BITS)];
+        again += *slot == eight;
+        *slot = eight;
+    }
+    return again < FEW;
+}
+
+/*
+ * zstd's level 1 looks for matches at every place and finds few of seven bytes among ids of texts
+ * without repetitions.  There it is to look at two places of five, for five bytes, in a table that
+ * stays in the core's cache, and to go on packing what matches nothing (experimentalParam5, which
+ * else is off with such steps): a quarter of its time less for 0 to 3 % more bytes.  A zstd that
+ * does not know that goes on as always.
+ */
+static void choose_search(ZSTD_CCtx *c, const struct buf *in)
+{
+    enum { LARGE = 256 << 10, PACK = 1 };
+    const bool little = in->len >= LARGE && repeats_little(in->data, in->len);
+
+    if (ZSTD_isError(ZSTD_CCtx_setParameter(c, ZSTD_c_experimentalParam5, little ? PACK : 0)))
+        return;
+    (void)ZSTD_CCtx_setParameter(c, ZSTD_c_targetLength, little ? 4 : 0);
+    (void)ZSTD_CCtx_setParameter(c, ZSTD_c_minMatch, little ? 5 : 0);
+    (void)ZSTD_CCtx_setParameter(c, ZSTD_c_hashLog, little ? 12 : 0);
+}
+
+static int compress(ZSTD_CCtx *c, int level, struct slot *s, struct err *e)
 {
     const size_t bound = ZSTD_compressBound(s->in.len);
     size_t got;
 
+    if (level == 1)
+        choose_search(c, &s->in);
     if (mem_grow(&s->out, &s->cap, bound, 1, e))
         return -1;
     got = ZSTD_compress2(c, s->out, s->cap, s->in.data, s->in.len);
@@ -120,7 +165,7 @@ static void run_chunk(struct zio_out *o)
 
     pthread_mutex_unlock(&o->lock);
     if (c)
-        (void)!compress(c, s, &e); /* a failure is in e */
+        (void)!compress(c, o->level, s, &e); /* a failure is in e */
     pthread_mutex_lock(&o->lock);
     give_cctx(o, c);
     if (e.code && !o->error.code)
@@ -210,7 +255,7 @@ static int put_alone(struct zio_out *o, struct buf *chunk, struct err *e)
         return 0;
     }
     swap_in(s, chunk);
-    rc = compress(o->spare[0], s, e) || io_write_full(o->fd, s->out, s->len, o->name, e) ? -1 : 0;
+    rc = compress(o->spare[0], o->level, s, e) || io_write_full(o->fd, s->out, s->len, o->name, e) ? -1 : 0;
     slim(s);
     return rc;
 }
