@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: MIT
 """tok against `tokenizers` and BlingFire, one thread each, the same text, in turn: A B A B ...
 
-    bench_tok.py BIN DATA [RUNS]
+    bench_tok.py BIN DATA [RUNS [MB [PART...]]]
+
+PART is CoLA, "AG News", code, Chinese, threads or start; all of them when none is given.  MB is the
+size of each text [20], of which the peers get a tenth.
 
 tok is timed as a whole process, start-up, reading and compression included; the others inside
 Python without loading: `tokenizers` in batches of 1,000 lines, ids only; BlingFire (when it can be
@@ -17,7 +20,8 @@ from tokenizers import Tokenizer
 
 BIN, DATA = sys.argv[1], sys.argv[2]
 RUNS = int(sys.argv[3]) if len(sys.argv) > 3 else 5
-SIZE = 20_000_000
+SIZE = int(1e6 * float(sys.argv[4])) if len(sys.argv) > 4 else 20_000_000
+PARTS = sys.argv[5:] or ["CoLA", "AG News", "code", "Chinese", "threads", "start"]
 HERE = os.path.dirname(os.path.abspath(__file__))
 TRAINED = tempfile.TemporaryDirectory()
 # Name, directory, and the file of BlingFire that does the same, or nearly.
@@ -130,7 +134,7 @@ def compare(name, lines):
 def two_threads(lines):
     """100 MB, so that starting does not count.  Two cores may share what they compute with."""
     with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as f:
-        for _ in range(5):
+        for _ in range(max(1, 100_000_000 // SIZE)):
             f.write("\n".join(lines) + "\n")
         f.flush()
         for label, model, _ in MODELS:
@@ -184,6 +188,9 @@ print(f"{'model':32}{'text':10}{'MB':>6}{'tok MB/s':>10}{'tokenizers MB/s':>17}{
 corpora = dict(texts())
 train(corpora)
 for name, lines in corpora.items():
-    compare(name, lines)
-two_threads(corpora["AG News"])
-starting()
+    if name in PARTS:
+        compare(name, lines)
+if "threads" in PARTS:
+    two_threads(corpora["AG News"])
+if "start" in PARTS:
+    starting()
