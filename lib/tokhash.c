@@ -49,6 +49,26 @@ static void hash_text(struct hash *h, const char *s, size_t n)
     hash_bytes(h, s, n);
 }
 
+/* As hash_number and hash_text do; most tokens are short, and then copied without a call. */
+static void hash_vocab(struct hash *h, const struct vocabmap *v)
+{
+    for (size_t id = 0; id < v->size; id++) {
+        const struct vocab_token *token = &v->token[id];
+        const char *text = v->bytes.data + token->at;
+
+        if (token->len == VOCAB_UNUSED)
+            continue;
+        hash_number(h, id);
+        hash_number(h, token->len);
+        if (token->len <= VOCAB_SLACK && sizeof h->bytes - h->n >= VOCAB_SLACK) {
+            memcpy(h->bytes + h->n, text, VOCAB_SLACK);
+            h->n += token->len;
+        } else {
+            hash_bytes(h, text, token->len);
+        }
+    }
+}
+
 static void hash_template(struct hash *h, const struct template_piece *piece, int n)
 {
     hash_number(h, (uint64_t)n);
@@ -167,15 +187,7 @@ int tokrules_hash(struct tokenizer *t, struct err *e)
     XXH3_128bits_reset(h->state);
     hash_text(h, "bertutils tokenizer 1", 21);
     hash_number(h, t->model);
-    for (size_t id = 0; id < t->vocab.size; id++) {
-        size_t len;
-        const char *token = vocabmap_token(&t->vocab, (uint32_t)id, &len);
-
-        if (token) {
-            hash_number(h, id);
-            hash_text(h, token, len);
-        }
-    }
+    hash_vocab(h, &t->vocab);
     hash_text(h, (const char *)t->normalizer.step, (size_t)t->normalizer.n);
     hash_text(h, (const char *)t->pre.step, (size_t)t->pre.n);
     hash_number(h, t->pre.prefix_space);

@@ -158,8 +158,8 @@ static int merges_add(struct merges *m, const char *left, size_t n_left, const c
     m->pair[m->n].line = line;
     to = m->text.data + m->text.len;
     memcpy(to, left, n_left);
-    memcpy(to += n_left, right, n_right);
-    to += n_right;
+    memcpy(to + n_left, right, n_right);
+    to += n_left + n_right;
     if (m->prefix) {
         const size_t cut = m->prefix < n_right ? m->prefix : n_right;
 
@@ -190,9 +190,10 @@ static int split_merge(const char *p, size_t n, size_t *n_left)
     for (; n - at >= 8; at += 8) {
         const uint64_t spaces = spaces_of(p + at);
 
-        if (spaces)
-            *n_left = at + (size_t)__builtin_ctzll(spaces) / 8;
-        found += (size_t)__builtin_popcountll(spaces);
+        if (!spaces)
+            continue;
+        *n_left = at + (size_t)__builtin_ctzll(spaces) / 8;
+        found += 1 + ((spaces & (spaces - 1)) != 0);
     }
     for (; at < n; at++)
         if (p[at] == ' ') {
