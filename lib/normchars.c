@@ -314,11 +314,23 @@ static int stretch_end(const struct work *w, size_t at, size_t *end)
     return 0;
 }
 
+/* Notes blanks among p[0..n-1], which is normalized. */
+static void note_blanks(struct norm_chars *c, const uint8_t *p, size_t n)
+{
+    for (size_t at = 0, used; at < n && !(c->seen & NORM_CHAR_BLANK); at += used) {
+        const uint32_t point = utf8_char(p + at, n - at, &used);
+
+        if (uni_of(point) & UNI_SPACE || (point == c->mark && c->mark))
+            c->seen |= NORM_CHAR_BLANK;
+    }
+}
+
 /* All steps over a stretch; those at the ends of a text only where it is one. */
 static int stretch(const struct work *w, size_t *at)
 {
     const bool inside = w->s->inside;
     struct norm_text text = {w->p + *at, 0};
+    const size_t before = w->out->len;
     size_t end;
     int rc;
 
@@ -328,8 +340,9 @@ static int stretch(const struct work *w, size_t *at)
     w->s->inside = inside || *at > 0;
     rc = normalize_long(w->nz, &text, w->s, &w->c->piece, w->out, w->e);
     w->s->inside = inside;
-    w->c->seen |= NORM_CHAR_BLANK; /* perhaps */
     *at = end;
+    if (rc == 0)
+        note_blanks(w->c, (const uint8_t *)w->out->data + before, w->out->len - before);
     return rc;
 }
 
@@ -359,7 +372,6 @@ int normalize_chars(const struct normalizer *nz, const struct norm_text *text,
     struct norm_char other;
     const struct norm_char *k;
 
-    buf_reset(out);
     c->seen = NORM_CHAR_BLANK;
     s->first_bytes = 0;
     if (!c->at && make_table(nz, c, e))

@@ -38,7 +38,7 @@ struct norm_chars {
 };
 void norm_chars_free(struct norm_chars *c);
 
-/* As normalize, and it fills c->seen; s->inside holds for the start of the text. */
+/* As normalize, but it appends, and fills c->seen; s->inside holds for the start of the text. */
 struct norm_text {
     const uint8_t *p;
     size_t n;

@@ -336,26 +336,29 @@ static int split_from(struct encoder *enc, int i, const uint8_t *p, size_t n)
     return 0;
 }
 
+/* Bytes at the front of enc->normal that are kept for Metaspace's mark. */
+static size_t mark_room(const struct encoder *enc)
+{
+    const struct pretokenizer *pre = &enc->t->pre;
+
+    return pre->joins ? pre->rule[pre->n - 1].n_mark : 0;
+}
+
 /* A text without blanks is one word behind Metaspace, with its mark or without. */
 static int one_word(struct encoder *enc, const uint8_t *p, size_t n)
 {
     const struct pre_rule *r = &enc->t->pre.rule[enc->t->pre.n - 1];
 
     if (r->scheme == PRE_ALWAYS || (r->scheme == PRE_FIRST && enc->first_end > p)) {
-        buf_reset(&enc->prefixed);
-        if (buf_reserve(&enc->prefixed, n + r->n_mark + ENCODER_SLACK, enc->e) ||
-            buf_add(&enc->prefixed, r->mark, r->n_mark, enc->e) ||
-            buf_add(&enc->prefixed, p, n, enc->e))
-            return -1;
-        p = (const uint8_t *)enc->prefixed.data;
-        n = enc->prefixed.len;
+        p -= r->n_mark;
+        n += r->n_mark;
     }
     return encoder_queue(enc, p, n, 0) || encoder_flush(enc) ? -1 : 0;
 }
 
 static int split_words(struct encoder *enc, const uint8_t *p, size_t n)
 {
-    if (enc->t->pre.joins && n > 0 && !(enc->chars.seen & NORM_CHAR_BLANK))
+    if (n > 0 && enc->plain && p == (const uint8_t *)enc->normal.data + mark_room(enc))
         return one_word(enc, p, n);
     return enc->t->pre.rules ? encoder_split_rules(enc, p, n) : split_from(enc, 0, p, n);
 }
@@ -370,14 +373,19 @@ static int put_added(struct encoder *enc, const struct added_piece *piece, const
     return tell(enc, ENCODER_ADDED, p + piece->at, piece->n, enc->out->n - 1);
 }
 
-/* Makes enc->normal of a text; who watches sees every step taken. */
+/*
+ * Makes enc->normal of a text, behind Metaspace's mark where it may need one; who watches sees
+ * every step taken.
+ */
 static int normal_text(struct encoder *enc, const uint8_t *p, size_t n)
 {
     const struct normalizer *nz = &enc->t->normalizer;
     const struct norm_text text = {p, n};
+    const struct pretokenizer *pre = &enc->t->pre;
 
     buf_reset(&enc->normal);
-    enc->chars.seen = NORM_CHAR_BLANK;
+    if (pre->joins && buf_add(&enc->normal, pre->rule[pre->n - 1].mark, mark_room(enc), enc->e))
+        return -1;
     if (nz->n == 0 ? buf_add(&enc->normal, p, n, enc->e)
         : enc->watcher
             ? normalize_long(nz, &text, &enc->scratch, &enc->piece, &enc->normal, enc->e)
@@ -395,13 +403,15 @@ int encoder_text(struct encoder *enc, const uint8_t *p, size_t n)
 
     if (t->normalizer.n == 0 && n)
         utf8_next(p, n, &first);
+    enc->chars.seen = NORM_CHAR_BLANK;
     if (t->normalizer.n || !enc->slack) {
         if (normal_text(enc, p, n))
             return -1;
-        p = (const uint8_t *)enc->normal.data;
-        n = enc->normal.len;
+        p = (const uint8_t *)enc->normal.data + mark_room(enc);
+        n = enc->normal.len - mark_room(enc);
         enc->in_raw = false;
     }
+    enc->plain = t->pre.joins && !(enc->chars.seen & NORM_CHAR_BLANK);
     if (t->normalizer.n)
         first = enc->scratch.first_bytes;
     enc->first_end = enc->at_start ? p + first : p;

@@ -61,6 +61,7 @@ struct encoder {
     struct tok_ids *out;     /* of the call at hand */
     struct norm_scratch scratch;
     struct norm_chars chars;
+    bool plain; /* the text at hand has no blanks, and Metaspace comes next */
     struct bpe_scratch bpe;
     struct buf normal, piece, prefixed, lower;
     struct word_queue queue[2]; /* the second is for words within a piece of raw text */

@@ -93,13 +93,16 @@ static bool agree(const struct tokenizer *t, maker *make, size_t texts, uint64_t
 {
     struct err e = {0};
     struct encoder *fast = encoder_new(t, &e), *slow = encoder_new(t, &e);
-    struct tok_ids a = {0}, b = {0};
+    struct encoder *roomy = encoder_new(t, &e); /* its texts have bytes behind them */
+    struct tok_ids a = {0}, b = {0}, c = {0};
     struct buf text = {0};
     const size_t third = texts / 3 + 1;
-    bool ok = fast && slow;
+    bool ok = fast && slow && roomy;
 
-    if (ok)
+    if (ok) {
         encoder_watch(slow, &watcher);
+        encoder_slack_behind(roomy);
+    }
     for (size_t i = 0; ok && i < texts; i++) {
         char *copy;
 
@@ -112,18 +115,22 @@ static bool agree(const struct tokenizer *t, maker *make, size_t texts, uint64_t
             break;
         memcpy(copy, text.data, text.len);
         copy = realloc(copy, text.len ? text.len : 1);
-        a.n = b.n = 0;
+        a.n = b.n = c.n = 0;
         fast->bytes = byteclass_get(i % versions());
         ok = copy && encoder_encode(fast, copy, text.len, &a, &e) == 0 &&
-             encoder_encode(slow, copy, text.len, &b, &e) == 0 && same(&a, &b);
+             encoder_encode(slow, copy, text.len, &b, &e) == 0 && same(&a, &b) &&
+             buf_reserve(&text, ENCODER_SLACK, &e) == 0 &&
+             encoder_encode(roomy, text.data, text.len, &c, &e) == 0 && same(&c, &b);
         if (!ok)
             printf("# text %zu: '%.200s'\n", i, text.data);
         free(copy);
     }
     encoder_free(fast);
     encoder_free(slow);
+    encoder_free(roomy);
     tok_ids_free(&a);
     tok_ids_free(&b);
+    tok_ids_free(&c);
     buf_free(&text);
     return ok && !e.code;
 }
@@ -176,6 +183,39 @@ static void golden_tokenizers(void)
 
         snprintf(dir, sizeof dir, GOLDEN "%s", name[i]);
         CHECK(all_ways(dir, 4000));
+    }
+}
+
+/* Metaspace with each scheme, behind no normalizer and behind some. */
+static void marks_before_words(void)
+{
+    static const char *const normal[] = {
+        "null", "{\"type\":\"NFKC\"}", "{\"type\":\"Lowercase\"}",
+        "{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Strip\",\"strip_left\":true,"
+        "\"strip_right\":true},{\"type\":\"NFKD\"},{\"type\":\"StripAccents\"},{\"type\":"
+        "\"Replace\",\"pattern\":{\"Regex\":\" {2,}\"},\"content\":\" \"}]}"};
+    static const char *const scheme[] = {"always", "first", "never"};
+    static const char model[] =
+        "\"model\":{\"type\":\"Unigram\",\"unk_id\":0,\"vocab\":[[\"<unk>\",0],[\"\\u2581\",-3],"
+        "[\"a\",-4],[\"e\",-4],[\"the\",-3],[\"\\u2581the\",-4.5],[\"\\u4e2d\",-5],[\"\\u56fd\",-5],"
+        "[\"\\u4e2d\\u56fd\",-9],[\"\\u2581\\u4e2d\",-7.5],[\"\\ud55c\",-6],[\",\\u4e2d\",-6],[\"'\",-6]]}";
+
+    for (size_t i = 0; i < 4 * 3 * 2; i++) {
+        struct err e = {0};
+        struct buf json = {0};
+        struct tokenizer *t = NULL;
+        bool ok;
+
+        CHECK(buf_addf(&json, &e, "{\"added_tokens\":[],\"normalizer\":%s,\"pre_tokenizer\":{"
+                       "\"type\":\"Metaspace\",\"replacement\":\"\\u2581\",\"prepend_scheme\":"
+                       "\"%s\",\"split\":%s},\"post_processor\":null,\"decoder\":null,%s}",
+                       normal[i % 4], scheme[i / 4 % 3], i / 12 ? "true" : "false", model) == 0);
+        t = tokrules_from_json("made", json.data, json.len, &e);
+        CHECK_MSG(t, "%s", e.text);
+        ok = agree(t, random_text, 3000, i + 1);
+        tokenizer_free(t);
+        buf_free(&json);
+        CHECK_MSG(ok, "%s, %s", normal[i % 4], scheme[i / 4 % 3]);
     }
 }
 
@@ -327,6 +367,7 @@ int main(void)
 {
     RUN(instruction_sets);
     RUN(golden_tokenizers);
+    RUN(marks_before_words);
     RUN(long_texts);
     RUN(merges_across_characters);
     if (io_exists(MODELS "minilm-l6/tokenizer.json"))
