@@ -5,7 +5,6 @@
 #include <dlfcn.h>
 #include <limits.h>
 #include <math.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -118,10 +117,7 @@ static bool cuda_expected(void)
            access("/dev/nvidiactl", F_OK) == 0;
 }
 
-/* ---- starting ahead of time: a plug-in is the process's, and so is its start ---- */
-
-static pthread_t warm_thread;
-static bool warming;
+/* ---- starting ahead of time ---- */
 
 static void *warm(void *index)
 {
@@ -133,26 +129,26 @@ static void *warm(void *index)
     return NULL;
 }
 
-void backend_warm(const char *device)
+void backend_warm(struct backend_start *s, const char *device)
 {
     const bool any = !device || strcmp(device, "auto") == 0;
     const int index = any ? 0 : cuda_index(device);
     char path[PATH_MAX + 64];
     sigset_t all, before;
 
-    if (index < 0 || warming || plugin_path(path, sizeof path) != 0 || access(path, R_OK) != 0)
+    if (index < 0 || plugin_path(path, sizeof path) != 0 || access(path, R_OK) != 0)
         return;
     sigfillset(&all); /* signals are the main thread's */
     pthread_sigmask(SIG_BLOCK, &all, &before);
-    warming = pthread_create(&warm_thread, NULL, warm, (void *)(intptr_t)index) == 0;
+    s->running = pthread_create(&s->thread, NULL, warm, (void *)(intptr_t)index) == 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-void backend_warmed(void)
+void backend_warmed(struct backend_start *s)
 {
-    if (warming)
-        pthread_join(warm_thread, NULL);
-    warming = false;
+    if (s->running)
+        pthread_join(s->thread, NULL);
+    s->running = false;
 }
 
 const struct backend *backend_choose(const char *device, int *index, struct msg *m,
@@ -162,7 +158,6 @@ const struct backend *backend_choose(const char *device, int *index, struct msg 
     const struct backend *b;
     struct err why = {0};
 
-    backend_warmed();
     *index = 0;
     if (!any && strcmp(device, "cpu") == 0)
         return backend_cpu();

@@ -25,6 +25,7 @@
 #include "par.h"
 #include "philox.h"
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -356,10 +357,15 @@ const struct backend *backend_cpu(void);
 /*
  * Begins to start the GPU, if it may be chosen, in a thread of its own: that takes a good part
  * of a second, and the caller has input to read.  Whatever goes wrong backend_choose finds
- * again and reports.  backend_warmed waits for the end of it, before the process ends, too.
+ * again and reports.  backend_warmed waits for the end of it: before backend_choose, and before
+ * the process ends; a second call, or one without a start, does nothing.
  */
-void backend_warm(const char *device);
-void backend_warmed(void);
+struct backend_start {
+    pthread_t thread;
+    bool running;
+};
+void backend_warm(struct backend_start *s, const char *device);
+void backend_warmed(struct backend_start *s);
 
 /*
  * Chooses by "auto", "cpu" or "cuda[:N]"; *index gets N.  auto falls back to the CPU; an

@@ -29,6 +29,7 @@ struct run {
     char *dir;              /* where it is */
     struct tokenizer *tokenizer;
     struct par *par;
+    struct backend_start start; /* of the GPU */
     struct model *model;
     const struct config *config;
     struct toks_reader *reader;
@@ -82,6 +83,7 @@ static int open_model(struct run *s, struct err *e)
         .par = s->par,
     };
 
+    backend_warmed(&s->start);
     s->model = model_open(&o, s->msg, e);
     if (!s->model)
         return -1;
@@ -451,7 +453,7 @@ int scoring_run(const struct scoring *o, char *const *paths, int n, struct msg *
     struct run s = {.o = o, .msg = m, .out.fd = -1};
     int rc;
 
-    backend_warm(o->common.device);
+    backend_warm(&s.start, o->common.device);
     rc = open_all(&s, paths, n, e);
     s.started = seconds_now();
     if (!rc)
@@ -470,7 +472,7 @@ int scoring_run(const struct scoring *o, char *const *paths, int n, struct msg *
     free(s.values);
     free(s.hidden);
     batch_free(&s.batch);
-    backend_warmed();
+    backend_warmed(&s.start);
     model_close(s.model);
     par_close(s.par);
     tokenizer_free(s.tokenizer);

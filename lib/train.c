@@ -64,6 +64,7 @@ static int open_model(struct train *t, struct err *e)
     /* A vocabulary takes more memory than it looks, and its work is done. */
     tokenizer_free(t->tokenizer);
     t->tokenizer = NULL;
+    backend_warmed(&t->start);
     t->model = model_open(&m, t->msg, e);
     return t->model ? 0 : -1;
 }
@@ -101,7 +102,7 @@ static int run(struct train *t, struct err *e)
         return already_done(t, e);
     if (modeldir_check(t->out, t->o->force || t->o->resume, e))
         return -1;
-    backend_warm(t->o->common.device);
+    backend_warm(&t->start, t->o->common.device);
     if (train_read_input(t, e))
         return -1;
     t->par = par_open(opt_threads(&t->o->common), e);
@@ -123,7 +124,7 @@ static void release(struct train *t)
 {
     if (t->task->release)
         t->task->release(t);
-    backend_warmed();
+    backend_warmed(&t->start);
     model_close(t->model);
     par_close(t->par);
     batch_free(&t->batch);

@@ -115,6 +115,7 @@ struct train {
     char model_hash[33];      /* of the published model */
 
     struct par *par;
+    struct backend_start start; /* of the GPU */
     struct model *model;
     struct batch batch;
     float *logits; /* (largest batch, classes), or NULL */
