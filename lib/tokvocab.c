@@ -36,37 +36,39 @@ int tokrules_vocab(struct tokenizer *t, struct jsonscan *s, struct err *e)
 }
 
 /* A piece and its score, a list of two. */
-static int read_piece(struct tokenizer *t, struct jsonscan *s, struct buf *piece, struct err *e)
+static int read_piece(struct tokenizer *t, struct jsonscan *s, struct err *e)
 {
+    struct unigram *u = &t->unigram;
     const char *token;
-    double score;
     size_t n;
 
-    buf_reset(piece);
-    if (jsonscan_take(s, '[', e) || jsonscan_string(s, &token, &n, e) ||
-        buf_add(piece, token, n, e) || jsonscan_take(s, ',', e) ||
-        jsonscan_real(s, &score, e) || jsonscan_take(s, ']', e))
+    if (jsonscan_take(s, '[', e) || jsonscan_string(s, &token, &n, e))
         return -1;
-    return unigram_add(&t->unigram, &t->vocab, piece->data, piece->len, score, e)
-               ? err_prefix(e, "'%s': ", s->name)
+    /* Its text is good until the next call. */
+    if (unigram_add(u, &t->vocab, token, n, 0, e))
+        return err_prefix(e, "'%s': ", s->name);
+    return jsonscan_take(s, ',', e) || jsonscan_real(s, &u->score[u->n - 1], e) ||
+                   jsonscan_take(s, ']', e)
+               ? -1
                : 0;
 }
 
 int tokrules_pieces(struct tokenizer *t, struct jsonscan *s, struct err *e)
 {
-    struct buf piece = {0};
     bool first = true;
     int more = jsonscan_take(s, '[', e);
+    const size_t bytes = (size_t)(s->end - s->p);
 
-    if (more || vocabmap_reserve(&t->vocab, (size_t)(s->end - s->p) / 30, e))
+    /* An entry takes some 35 bytes, half of them the piece: nothing is copied to grow. */
+    if (more || vocabmap_reserve(&t->vocab, bytes / 30, e) ||
+        buf_reserve(&t->vocab.bytes, bytes / 2, e) || unigram_reserve(&t->unigram, bytes / 30, e))
         return -1;
     while ((more = jsonscan_more(s, ']', &first, e)) > 0) {
-        if (read_piece(t, s, &piece, e)) {
+        if (read_piece(t, s, e)) {
             more = -1;
             break;
         }
     }
-    buf_free(&piece);
     return more == 0 && vocabmap_index(&t->vocab, e) ? -1 : more;
 }
 

@@ -37,6 +37,11 @@ void unigram_scratch_free(struct unigram_scratch *s)
     *s = (struct unigram_scratch){0};
 }
 
+int unigram_reserve(struct unigram *u, size_t n, struct err *e)
+{
+    return mem_grow(&u->score, &u->cap, n, sizeof *u->score, e);
+}
+
 int unigram_add(struct unigram *u, struct vocabmap *v, const char *piece, size_t len,
                 double score, struct err *e)
 {
@@ -75,7 +80,6 @@ int unigram_build(struct unigram *u, struct vocabmap *v, struct err *e)
         u->longest = len > u->longest ? len : u->longest;
     }
     u->unk_score = lowest - UNK_PENALTY;
-    u->characters = utf8_valid((const uint8_t *)v->bytes.data, v->bytes.len);
     find_bytes(u, v);
     return trie_build_vocab(&u->trie, v, e);
 }
@@ -172,7 +176,7 @@ static struct buckets list_buckets(const struct unigram *u, const struct trie_pl
 {
     struct buckets k = {0, 0};
 
-    if (!u->characters)
+    if (u->any_bytes)
         return (struct buckets){UINT64_MAX, UINT32_MAX};
     for (unsigned b = 0; b < 0xf5; b++) {
         struct trie_place first = *place;

@@ -27,11 +27,11 @@ struct unigram {
     size_t n, cap;
     int32_t unk;
     bool byte_fallback;
+    bool any_bytes; /* pieces may be other than UTF-8 */
     /* made by unigram_build */
     struct trie trie;
     double unk_score;
-    size_t longest;  /* piece, in bytes */
-    bool characters; /* pieces are whole characters */
+    size_t longest; /* piece, in bytes */
     int32_t byte_id[256]; /* with byte_fallback; -1: none */
 };
 
@@ -45,6 +45,8 @@ struct unigram_scratch {
 };
 void unigram_scratch_free(struct unigram_scratch *s);
 
+/* Makes room for about n pieces. */
+int unigram_reserve(struct unigram *u, size_t n, struct err *e) MUST_USE;
 /*
  * Adds the piece with the next id, 0 at first, as vocabmap_add does.  Of two equal pieces the last one is found in
  * text; both ids keep their spelling.

@@ -66,7 +66,8 @@ static bool make_model(struct model *m, int round, struct err *e)
     const size_t kinds = round % 5 ? WHOLE : LETTERS;
     char piece[2048];
 
-    *m = (struct model){.u = {.unk = round % 7 ? 0 : VOCAB_NO_ID, .byte_fallback = round % 3 == 0}};
+    *m = (struct model){.u = {.unk = round % 7 ? 0 : VOCAB_NO_ID, .byte_fallback = round % 3 == 0,
+                                .any_bytes = kinds > WHOLE}};
     for (size_t i = 0; i < IDS; i++) {
         const size_t longest = below(40) ? 4 : 400;
         const size_t n = i == 0 && round % 2 ? 3 : random_word(piece, 1 + below(longest), kinds);
