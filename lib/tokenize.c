@@ -23,7 +23,6 @@
  * may always go on.  A large one is thus alone, and keeps nothing once it has landed.
  */
 enum { FLIGHT = 24 << 20, LARGE = 1 << 20, LARGE_IDS = 1 << 18, MOST_THREADS = 16 };
-
 /* Jobs beyond one a thread: so far a thread may be ahead of the one whose turn it is. */
 enum { AHEAD = 4 };
 
@@ -44,10 +43,9 @@ struct job {
     uint64_t unk;       /* of these */
     size_t *end;        /* ids up to the end of a record's text and of its pair (2 * n) */
     size_t end_cap, bytes;
-    uint32_t *len;      /* (n) instead of those where there are texts alone, and */
-    uint64_t *number;   /* (n) */
-    size_t len_cap, number_cap;
-    uint64_t text_bytes; /* of these */
+    uint32_t *len;      /* (n) instead of those, of texts alone: their ids, their numbers, */
+    uint64_t *number;   /* (n) and what they take together */
+    size_t len_cap, number_cap, text_bytes;
     struct unkwords unknown; /* for the statistics */
 };
 
@@ -222,10 +220,10 @@ static int encode_chunk(const struct line *l, struct job *j, struct encoder *enc
 {
     if (l->texts)
         return encode_only_texts(l, j, enc, e);
-    return mem_grow(&j->end, &j->end_cap, 2 * j->chunk.n, sizeof *j->end, e) ||
-                   encode_texts(l, j, enc, e) || (l->o->stat && find_unknown(l, j, enc, e))
-               ? -1
-               : 0;
+    if (mem_grow(&j->end, &j->end_cap, 2 * j->chunk.n, sizeof *j->end, e) ||
+        encode_texts(l, j, enc, e))
+        return -1;
+    return l->o->stat ? find_unknown(l, j, enc, e) : 0;
 }
 
 static uint64_t count_ids(const struct tok_ids *ids, uint32_t id)
