@@ -8,7 +8,7 @@
 #include <string.h>
 
 /* Code points in the table, those beyond are always looked up; bytes normalized at once. */
-enum { POINTS = 0x20000, NORMAL_PIECE = 64 << 10 };
+enum { POINTS = 0x20000, NORMAL_PIECE = 64 << 10, AROUND = 128 };
 
 void norm_chars_free(struct norm_chars *c)
 {
@@ -381,7 +381,9 @@ int normalize_chars(const struct normalizer *nz, const struct norm_text *text,
     if (text->n == 0)
         return 0;
     c->seen = 0;
-    if (buf_reserve(out, text->n + sizeof *k, e) || !(k = look(&w, utf8_char(text->p, text->n, &used), &other)))
+    /* Room for a text that keeps its length, and what callers want behind it: growing doubles. */
+    if (buf_reserve(out, text->n + AROUND, e) ||
+        !(k = look(&w, utf8_char(text->p, text->n, &used), &other)))
         return -1;
     first = k->n;
     if (!s->inside && has_start(nz)) {

@@ -822,6 +822,16 @@ line() {
     takes_under 190 -m "$BERT" --text 1 in.csv
 }
 
+@test "memory stays under 200 MB: lines of 8 and 16 MB without blanks, Unigram" {
+    local n=$(((16 << 20) - 1)) kind
+    { line $n $'\xe4\xb8\xad\xe6\x96\x87' | tr -d ' ' | head -c $n; echo; line 1000 x; } >cjk
+    { line $n $'\xed\x95\x9c\xea\xb5\xad' | tr -d ' ' | head -c 8000000; echo; line 1000 x; } >hangul
+    { head -c 8000000 /dev/zero | tr '\0' a; echo; line 1000 x; } >letters
+    for kind in cjk hangul letters; do
+        takes_under 200 -m "$REPO/tests/golden/tokenizer/unigram" --format text $kind
+    done
+}
+
 @test "memory stays under 200 MB: short lines, then as many tokens as a record may have" {
     { yes 'the cat sat on the mat' | head -n 200000; line 15600000 '. , ! ? a'; } >in.txt
     cat in.txt in.txt >twice
