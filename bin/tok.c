@@ -57,11 +57,11 @@ static void print_steps(void)
         printf("%-14s %s\n", clean_step_name(i), clean_step_does(i));
 }
 
-enum { TABLES = 8 << 20, LARGE = 1 << 20 }; /* those of a tokenizer are soon needed together */
+enum { TABLES = 8 << 20, MOST = 128 << 20, LARGE = 1 << 20 }; /* a tokenizer's, which are soon needed */
 
 static void prepare_heap(void)
 {
-    mallopt(M_TRIM_THRESHOLD, 2 * TABLES); /* what is freed would soon be fetched again */
+    mallopt(M_TRIM_THRESHOLD, MOST); /* what is freed would soon be fetched again */
     mallopt(M_TOP_PAD, LARGE);
     mallopt(M_MMAP_THRESHOLD, 2 * TABLES);
     mem_heap_ahead(TABLES);
@@ -70,11 +70,11 @@ static void prepare_heap(void)
 
 static struct tokenizer *find_tokenizer(const char *model, struct err *e)
 {
-    struct tokenizer *t;
+    mallopt(M_MMAP_THRESHOLD, MOST);
+    struct tokenizer *t = tokenizer_find(model, e);
 
-    mallopt(M_MMAP_THRESHOLD, 2 * TABLES);
-    t = tokenizer_find(model, e);
     mallopt(M_MMAP_THRESHOLD, LARGE);
+    mallopt(M_TRIM_THRESHOLD, 2 * TABLES);
     return t;
 }
 

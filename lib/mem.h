@@ -34,7 +34,7 @@ char *mem_dupn(const char *s, size_t n, struct err *e) MUST_USE;
 /*
  * Takes n bytes for the heap at once, in large pages where the system has them: what is allocated
  * next takes a few page faults in place of one each 4 KiB.  A hint, without effect where malloc
- * has no such heap.  Call it before anything is allocated.
+ * has no such heap, or gets so large a piece elsewhere: before much is allocated.
  */
 void mem_heap_ahead(size_t n);
 

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 int tokjson_bad(const struct json_loader *l, const char *what)
 {
@@ -258,12 +259,25 @@ int tokjson_text(struct tokenizer *t, const char *path, const char *text, size_t
     return load_text(&l, text, n);
 }
 
+/* The text of a large vocabulary and its tables take some five times the file together. */
+static void make_heap(const char *path)
+{
+    enum { SMALL = 4 << 20, MOST = 64 << 20, TIMES = 5 };
+    struct stat st;
+
+    if (stat(path, &st) == 0 && st.st_size >= SMALL)
+        mem_heap_ahead(st.st_size < MOST / TIMES ? (size_t)st.st_size * TIMES : MOST);
+}
+
 int tokjson_load(struct tokenizer *t, const char *path, struct err *e)
 {
+    char *text;
     size_t n;
-    char *text = io_slurp(path, JSON_MAX, &n, e);
-    const int rc = text ? tokjson_text(t, path, text, n, e) : -1;
+    int rc;
 
+    make_heap(path);
+    text = io_slurp(path, JSON_MAX, &n, e);
+    rc = text ? tokjson_text(t, path, text, n, e) : -1;
     free(text);
     return rc;
 }
